@@ -1,0 +1,40 @@
+"""Typed configuration: models, constraints, reading and writing."""
+
+from fingan.config.constraints import Constraint, FixedCombinations, LessEqual, Range, Unique
+from fingan.config.loading import from_mapping, load, to_mapping, to_yaml
+from fingan.config.models import (
+    CheckpointConfig,
+    ComputeConfig,
+    ConditioningConfig,
+    Config,
+    DataConfig,
+    HealthConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    TrainingConfig,
+    duration_text,
+    seconds,
+)
+
+__all__ = [
+    "CheckpointConfig",
+    "ComputeConfig",
+    "ConditioningConfig",
+    "Config",
+    "Constraint",
+    "DataConfig",
+    "FixedCombinations",
+    "HealthConfig",
+    "LessEqual",
+    "NetworkConfig",
+    "ObjectiveConfig",
+    "Range",
+    "TrainingConfig",
+    "Unique",
+    "duration_text",
+    "from_mapping",
+    "load",
+    "seconds",
+    "to_mapping",
+    "to_yaml",
+]

@@ -1,0 +1,162 @@
+"""Reading and writing configurations: YAML, dotted overrides, helpful refusals."""
+
+from __future__ import annotations
+
+import reprlib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from fingan.config.models import Config
+from fingan.errors import ConfigError, nearest
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key given twice is an error: the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} stands there twice", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _read_yaml(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
+    finally:
+        loader.dispose()
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the section model behind an annotation, if there is one."""
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+    return models[0] if models else None
+
+
+def _keys(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    return {f.alias or name: _section(f.annotation) for name, f in model.model_fields.items()}
+
+
+def _dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, section in _keys(model).items():
+        yield f"{prefix}{name}"
+        if section is not None:
+            yield from _dotted_keys(section, f"{prefix}{name}.")
+
+
+def _suggestion(path: str) -> str:
+    """Return the nearest key: the same name in another section, else the closest spelling."""
+    known = list(_dotted_keys(Config))
+    name = path.rpartition(".")[2]
+    elsewhere = [k for k in known if k.rpartition(".")[2] == name]
+    return nearest(path, elsewhere or known) or (f" Did you mean {elsewhere[0]!r}?" if elsewhere else "")
+
+
+def _check_keys(values: Mapping[str, Any], model: type[BaseModel], prefix: str = "") -> None:
+    known = _keys(model)
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if name not in known:
+            raise ConfigError(f"unknown configuration key {path!r}.{_suggestion(path)}")
+        section = known[name]
+        if section is not None and isinstance(value, Mapping):
+            _check_keys(value, section, f"{path}.")
+
+
+def _assign(values: dict[str, Any], override: str) -> None:
+    dotted, sign, text = override.partition("=")
+    if not sign or not dotted.strip():
+        raise ConfigError(f"cannot read the override {override!r}; write section.key=value")
+    *parents, last = dotted.strip().split(".")
+    node = values
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{dotted!r} goes through {parent!r}, which is not a section")
+    try:
+        node[last] = _read_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"cannot read the value of {dotted!r}: {text!r}") from error
+
+
+def _describe(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "configuration"
+        message = item["msg"].removeprefix("Value error, ")
+        # A rule over several keys names them itself; its input would be the whole section.
+        got = "" if isinstance(item["input"], Mapping) else f" (got {reprlib.repr(item['input'])})"
+        remedy = "; put it in quotes" if item["type"] == "string_type" else ""
+        lines.append(f"{where}: {message}{got}{remedy}")
+    return "invalid configuration: " + "; ".join(lines)
+
+
+def from_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
+    """Build a configuration from nested values and `a.b=c` overrides.
+
+    An empty section (`data:` with nothing below it) means its defaults.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one) or a value out of range.
+    """
+    sections = {name for name, section in _keys(Config).items() if section is not None}
+    merged = {
+        k: dict(v) if isinstance(v, Mapping) else v
+        for k, v in values.items()
+        if not (v is None and k in sections)
+    }
+    for override in overrides:
+        _assign(merged, override)
+    _check_keys(merged, Config)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_describe(error)) from error
+
+
+def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read `path` (defaults when None) and apply `a.b=c` overrides.
+
+    Raises:
+        ConfigError: an unreadable file, a file that is not YAML, or as `from_mapping`.
+    """
+    if path is None:
+        return from_mapping({}, overrides)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {str(path)!r}: {error}") from error
+    try:
+        values = _read_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{str(path)!r} is not YAML: {error}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{str(path)!r} must hold a mapping of sections, not {type(values).__name__}")
+    return from_mapping(values, overrides)
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """Return the plain values that `from_mapping` reads back to an equal configuration."""
+    return config.model_dump(mode="json", by_alias=True)
+
+
+def to_yaml(config: Config) -> str:
+    """Write a configuration as YAML that `load` reads back to an equal one."""
+    return yaml.safe_dump(to_mapping(config), sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,193 @@
+"""The typed configuration: one frozen pydantic model per section of `fingan.yaml`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from fingan.config.constraints import Constraint
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: Any) -> Any:
+    """Read `90`, `90s`, `10m`, `1.5h` or `1d` as seconds; other types pass to pydantic."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
+    if match is None:
+        raise ValueError(f"cannot read the duration {value!r}; write 90s, 10m or 1.5h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def duration_text(value: float) -> str:
+    """Write seconds in the largest unit that divides them: 600 → `10m`."""
+    for unit in ("d", "h", "m"):
+        if value >= _UNITS[unit] and value % _UNITS[unit] == 0:
+            return f"{_decimal(value / _UNITS[unit])}{unit}"
+    return f"{_decimal(value)}s"
+
+
+def _decimal(value: float) -> str:
+    """Write a number without exponent, so that it reads back exactly."""
+    text = format(Decimal(repr(float(value))), "f")
+    return text.removesuffix(".0")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    Field(gt=0, allow_inf_nan=False),
+    PlainSerializer(duration_text, when_used="json"),
+]
+
+
+Moment = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """What is learned from which columns."""
+
+    target: str | None = Field(None, description="label column; named more often in training conditions")
+    schema_path: str | None = Field(None, alias="schema", description="path of an edited schema.yaml")
+    validation: float = Field(0.1, ge=0.0, lt=0.9, description="share of the rows held out for selection")
+    constraints: tuple[Constraint, ...] = Field((), description="rules that every generated row keeps")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+GeneratorName = Literal["residual", "dense", "conv"]
+
+
+class NetworkConfig(Section):
+    """Architecture of both networks."""
+
+    generator: GeneratorName = Field("residual", description="generator architecture")
+    discriminator: GeneratorName = Field("residual", description="discriminator architecture")
+    width: int = Field(384, ge=8, le=8192, description="hidden units (residual) or base channels × 8 (conv)")
+    blocks: int = Field(2, ge=1, le=32, description="residual blocks")
+    noise: int = Field(64, ge=1, le=4096, description="width of the generator's noise")
+    knots: int = Field(
+        24, ge=0, le=256, description="piecewise-linear features per number that the discriminator sees"
+    )
+
+
+class ObjectiveConfig(Section):
+    """What the two networks are trained to do."""
+
+    name: Literal["relativistic", "wasserstein_gp", "minimax"] = Field(
+        "relativistic", description="adversarial loss"
+    )
+    penalty: Literal["first_order", "exact", "none"] = Field(
+        "first_order", description="zero-centred gradient penalty"
+    )
+    gamma: float = Field(0.5, ge=0.0, le=1e6, description="penalty weight at the start")
+    gamma_end: float = Field(0.1, ge=0.0, le=1e6, description="penalty weight at the end (geometric path)")
+    penalty_every: int = Field(
+        2, ge=1, le=64, description="steps between penalties (weighted up accordingly)"
+    )
+    discriminator_steps: int = Field(1, ge=1, le=20, description="discriminator updates per generator update")
+
+
+class TrainingConfig(Section):
+    """The loop."""
+
+    batch_size: int = Field(512, ge=2, le=1 << 20, description="rows per step, over all workers")
+    steps: int | None = Field(
+        None, ge=1, description="stop after this many steps; null: the time budget decides"
+    )
+    time_budget: Duration | None = Field(
+        600.0, description="stop after this long (10m, 90s); null: steps decide"
+    )
+    lr: float = Field(1e-3, gt=0.0, le=1.0, description="Adam's learning rate after warm-up")
+    betas: tuple[Moment, Moment] = Field((0.0, 0.99), description="Adam's moments")
+    ema: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the generator's moving average")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")
+    validations: int = Field(
+        12, ge=1, le=1000, description="validations per run; the best one's generator is kept"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="validations without a gain before stopping; null: never"
+    )
+    shards: int = Field(
+        16, ge=1, le=4096, description="virtual shards of a batch; at least the number of workers"
+    )
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainingConfig:
+        if self.steps is None and self.time_budget is None:
+            raise ValueError("nothing ends the training; set training.steps or training.time_budget")
+        return self
+
+
+class ConditioningConfig(Section):
+    """Which columns may be given when sampling."""
+
+    columns: Literal["any", "none"] | tuple[str, ...] = Field(
+        "any", description="any, none, or a list of columns"
+    )
+    unconditional_share: float = Field(
+        0.5, ge=0.0, le=1.0, description="share of training rows with nothing given"
+    )
+
+
+class HealthConfig(Section):
+    """What happens when training leaves the healthy range."""
+
+    on_nonfinite: Literal["rollback", "stop"] = Field(
+        "rollback", description="reaction to an unhealthy state"
+    )
+    max_rollbacks: int = Field(3, ge=0, le=100, description="roll-backs before giving up")
+
+
+class CheckpointConfig(Section):
+    """When the state of a run is written, and how much of it stays."""
+
+    every_steps: int = Field(500, ge=1, description="steps between checkpoints")
+    keep: int = Field(3, ge=1, le=1000, description="checkpoints kept")
+
+
+class ComputeConfig(Section):
+    """Workers and precision."""
+
+    workers: int = Field(
+        1, ge=0, le=4096, description="Ray Train workers; 0 trains in this process, without Ray"
+    )
+    gpus_per_worker: float = Field(0, ge=0, le=1, description="GPUs per worker")
+    precision: Literal["auto", "fp64", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where it is fast, else fp32"
+    )
+
+
+class Config(Section):
+    """The whole of `fingan.yaml`."""
+
+    version: Literal[1] = Field(1, description="version of this file's format")
+    kind: Literal["table", "series"] = Field("table", description="table or series")
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    training: TrainingConfig = TrainingConfig()
+    conditioning: ConditioningConfig = ConditioningConfig()
+    health: HealthConfig = HealthConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    compute: ComputeConfig = ComputeConfig()
+    seed: int = Field(0, ge=0, lt=1 << 63, description="the run is a function of this")
+
+    @model_validator(mode="after")
+    def _a_shard_per_worker(self) -> Config:
+        if self.compute.workers > self.training.shards:
+            raise ValueError(
+                f"compute.workers is {self.compute.workers} but training.shards is {self.training.shards}; "
+                "raise training.shards to at least the number of workers"
+            )
+        return self
