@@ -1,0 +1,81 @@
+"""Data frames of pandas as Arrow tables, with a clear word about what does not fit."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.data.clean import check_names
+from fingan.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INT64 = (-(1 << 63), (1 << 63) - 1)
+# The first match counts: a boolean is an int, and a datetime is a date, in Python.
+_GROUPS: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("text", (str,)),
+    ("boolean", (bool, np.bool_)),
+    ("number", (int, float, np.integer, np.floating)),
+    ("decimal", (decimal.Decimal,)),
+    ("timestamp", (datetime.datetime, np.datetime64)),
+    ("date", (datetime.date,)),
+)
+
+
+def from_pandas(frame: pd.DataFrame) -> pa.Table:
+    """Return a data frame as an Arrow table; the index is not a column (use `reset_index()`).
+
+    Raises:
+        DataError: a column name that is not text, or a column of mixed or unsupported values.
+    """
+    check_names(list(frame.columns))
+    columns = [_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
+    return pa.Table.from_arrays(columns, names=[str(name) for name in frame.columns])
+
+
+def _column(name: str, values: pd.Series[Any]) -> pa.ChunkedArray:
+    if values.dtype == object:
+        _check_objects(name, values)
+    try:
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise DataError(
+            f"column {name!r} of type {values.dtype} cannot be read: {error}; cast it to numbers or text"
+        ) from error
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _check_objects(name: str, values: pd.Series[Any]) -> None:
+    """Refuse a column of Python objects that are not all of one group."""
+    present = values[values.notna().to_numpy()]
+    types = Counter(type(value) for value in present)
+    groups = {_group(t) for t in types}
+    if len(groups) > 1 or None in groups:
+        found = ", ".join(f"{count} {t.__name__}" for t, count in types.most_common(5))
+        first = next(v for v in present if type(v) is types.most_common()[-1][0])
+        what = "mixes types" if len(types) > 1 else "holds objects"
+        raise DataError(
+            f"column {name!r} {what} ({found}; for example {first!r}); "
+            "make it all text with astype(str), or all numbers with pandas.to_numeric"
+        )
+    if groups == {"number"}:
+        _check_whole(name, values)
+
+
+def _group(type_: type) -> str | None:
+    return next((name for name, members in _GROUPS if issubclass(type_, members)), None)
+
+
+def _check_whole(name: str, values: pd.Series[Any]) -> None:
+    for row, value in enumerate(values, start=1):
+        if isinstance(value, int) and not _INT64[0] <= value <= _INT64[1]:
+            raise DataError(
+                f"column {name!r}: value {value!r} in row {row} does not fit 64 signed bits; "
+                "make the column text, or drop it"
+            )
