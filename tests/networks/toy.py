@@ -1,0 +1,55 @@
+"""Small layouts and batches that the tests of networks and objectives share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fingan.encoding.layout import Layout
+from fingan.networks import Batch
+
+NONE = np.zeros(0)
+
+MIXED = Layout(
+    numeric=3,
+    widths=(2, 17, 1, 5),
+    units=5,
+    unit_of_field=(0, 1, 1, 2, 3, 4, 4),
+    edges=(np.array([0.0, 0.2, 0.5]), NONE, np.array([0.7, 0.7, 1.0])),
+    pairs=((0, 2),),
+)
+NUMBERS = Layout(2, (), 2, (0, 1), (NONE, NONE))
+CODES = Layout(0, (3, 4), 2, (0, 1), ())
+LAYOUTS = {"mixed": MIXED, "numbers": NUMBERS, "codes": CODES}
+
+
+def keyed(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gumbel(shape: tuple[int, ...], source: torch.Generator) -> torch.Tensor:
+    uniform = torch.rand(shape, generator=source, dtype=torch.float64).clamp_(1e-12, 1 - 1e-12)
+    return -torch.log(-torch.log(uniform)).float()
+
+
+def one_hots(widths: tuple[int, ...], rows: int, source: torch.Generator) -> list[torch.Tensor]:
+    return [torch.eye(w)[torch.randint(w, (rows,), generator=source)] for w in widths]
+
+
+def make_batch(layout: Layout, rows: int, *, noise: int, seed: int = 0, given: float = 0.3) -> Batch:
+    """Return a random batch; a share `given` of the units is given."""
+    source = keyed(seed)
+
+    def normal(width: int) -> torch.Tensor:
+        return torch.randn(rows, width, generator=source)
+
+    return Batch(
+        rows=torch.cat([normal(layout.numeric), *one_hots(layout.widths, rows, source)], dim=1),
+        mask=(torch.rand(rows, layout.units, generator=source) < given).float(),
+        noise=normal(noise),
+        gumbel=gumbel((rows, layout.codes), source),
+        jitter_real=normal(layout.dense),
+        jitter_fake=normal(layout.dense),
+        mix=torch.rand(rows, 1, generator=source),
+        global_size=rows,
+    )
