@@ -1,0 +1,182 @@
+"""Numbers, integers and decimals: one field each, exact on the column's own lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.encoding import exchange, lattice
+from fingan.encoding.base import (
+    AnyArray,
+    Arrays,
+    CategoryValues,
+    ExactValues,
+    FieldSpec,
+    FieldValues,
+    NumericIntervals,
+    Values,
+    arrow_type,
+    missing_of,
+    narrow,
+    one_chunk,
+)
+from fingan.encoding.levels import CODES_AT_MOST, NumericLevels
+from fingan.encoding.pieces import Pieces, repeats
+from fingan.errors import DataError
+from fingan.types import Bool, Float64, Json
+
+__all__ = ["CODES_AT_MOST", "NumberEncoder"]
+
+
+class NumberEncoder:
+    """Encodes a column of integers, floats or decimals.
+
+    Integers and decimals live on the lattice of their unscaled values; floats on the
+    lattice of the fewest decimals (0 to 6) that reproduces them (some may be off by the
+    rounding of arithmetic, which decoding then removes), or else in a continuous domain.
+    At most 20 distinct values become one category field (a code for each value, and one
+    for null); so do a constant column and one without any value, whose single code carries
+    nothing. Otherwise there is one numeric field.
+
+    Attributes:
+        column: name of the column.
+        kind: `number`, `integer` or `decimal`.
+        type: Arrow type, kept by `decode`.
+        decimals: power of ten of the lattice, None in a continuous domain.
+        form: the distribution: `Pieces` (numeric field) or `NumericLevels` (category field).
+    """
+
+    def __init__(
+        self, column: str, kind: str, arrow: pa.DataType, decimals: int | None, form: Pieces | NumericLevels
+    ) -> None:
+        self.column, self.kind, self.type = column, kind, arrow
+        self.decimals, self.form = decimals, form
+        if isinstance(form, Pieces):
+            self.fields: tuple[FieldSpec, ...] = (FieldSpec.numeric(column, form.atom_edges()),)
+        else:
+            self.fields = (form.spec(column),)
+
+    @classmethod
+    def fit(cls, column: str, kind: str, array: AnyArray) -> Self:
+        """Learn the lattice and the distribution of a column.
+
+        Args:
+            column: name, for the fields and for errors.
+            kind: `number`, `integer` or `decimal`.
+            array: N training values of an integer, float or decimal type.
+
+        Raises:
+            DataError: an unsupported type, an infinite value, integers or decimals beyond
+                64 bits with sign, or fractions in a column of kind `integer`.
+        """
+        whole = one_chunk(array)
+        values, missing, decimals = _learn_domain(column, whole)
+        if kind == "integer" and decimals != 0:
+            raise DataError(
+                f"column {column!r} is of kind 'integer' but holds fractions; make it kind 'number'"
+            )
+        distinct, counts = np.unique(values[~missing], return_counts=True)
+        nulls, few = int(missing.sum()), distinct.size <= CODES_AT_MOST
+        if distinct.size <= 1 or (few and (decimals is not None or repeats(distinct.size, len(values)))):
+            return cls(column, kind, whole.type, decimals, NumericLevels(distinct, counts, nulls))
+        step = None if decimals is None else lattice.common_step(distinct)
+        form = Pieces.from_counts(distinct, counts, nulls, lattice_step=step)
+        return cls(column, kind, whole.type, decimals, form)
+
+    def encode(self, array: AnyArray, *, clamp: bool = False) -> tuple[FieldValues, ...]:
+        """Return the one field of each row, in single precision (see `ColumnEncoder`)."""
+        return narrow(self.intervals(array, clamp=clamp))
+
+    def intervals(self, array: AnyArray, *, clamp: bool = False) -> tuple[ExactValues, ...]:
+        """Return the one field of each row, in double precision (see `ColumnEncoder`)."""
+        values, missing = self.domain(array)
+        try:
+            if not clamp:
+                self._check_range(values, missing)
+            if isinstance(self.form, NumericLevels):
+                return (CategoryValues(self.form.codes(values, missing)),)
+            return (NumericIntervals(*self.form.interval(values, missing, clamp=True)),)
+        except DataError as error:
+            raise DataError(f"column {self.column!r}: {error}") from None
+
+    def decode(self, fields: Sequence[np.ndarray], spare: Float64) -> pa.Array:
+        """Return the values of one field [B] in the column's type (see `ColumnEncoder`)."""
+        if isinstance(self.form, NumericLevels):
+            return self.arrow(*self.form.decode(fields[0]))
+        return self.arrow(*self.form.quantile(fields[0]))
+
+    def domain(self, array: AnyArray) -> tuple[Values, Bool]:
+        """Return [N] lattice points (int64) or floats, and [N] missing flags."""
+        whole = one_chunk(array)
+        if pa.types.is_null(whole.type):
+            whole = whole.cast(self.type)
+        values, missing = _read(self.column, whole)
+        if values.dtype == np.float64 and self.decimals is not None:
+            values = lattice.to_lattice(np.where(missing, 0.0, values), self.decimals)
+        return values, missing
+
+    def arrow(self, values: Values, missing: Bool) -> pa.Array:
+        """Return lattice points or floats [B] as an array of the column's type."""
+        if pa.types.is_floating(self.type) and self.decimals is not None:
+            values = lattice.from_lattice(values, self.decimals)
+        return exchange.to_arrow(values, missing, self.type)
+
+    def state(self) -> tuple[Json, Arrays]:
+        """Return the JSON object and arrays that `from_state` takes."""
+        inner, arrays = self.form.state()
+        form = "levels" if isinstance(self.form, NumericLevels) else "pieces"
+        document = {"column": self.column, "kind": self.kind, "type": str(self.type)}
+        return document | {"decimals": self.decimals, "form": form, form: inner}, arrays
+
+    @classmethod
+    def from_state(cls, document: Json, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Rebuild from `state`."""
+        form: Pieces | NumericLevels
+        if document["form"] == "levels":
+            form = NumericLevels.from_state(document["levels"], arrays)
+        else:
+            form = Pieces.from_state(document["pieces"], arrays)
+        return cls(
+            document["column"], document["kind"], arrow_type(document["type"]), document["decimals"], form
+        )
+
+    def _check_range(self, values: Values, missing: Bool) -> None:
+        known = self.form.values if isinstance(self.form, NumericLevels) else self.form.low
+        if not known.size:
+            return
+        low, high = known[0], (known if isinstance(self.form, NumericLevels) else self.form.high)[-1]
+        bad = np.flatnonzero(~missing & ((values < low) | (values > high)))
+        if bad.size:
+            shown = self.arrow(np.stack([values[bad[0]], low, high]), np.zeros(3, dtype=bool)).to_pylist()
+            raise DataError(
+                f"{shown[0]!r} lies outside the training range [{shown[1]!r}, {shown[2]!r}]; "
+                "clamp it or train with such rows"
+            )
+
+
+def _read(column: str, array: pa.Array) -> tuple[Values, Bool]:
+    """Return [N] int64 (integers, unscaled decimals) or float64, and [N] missing flags."""
+    if pa.types.is_integer(array.type):
+        return exchange.integers_from(column, array), missing_of(array)
+    if pa.types.is_decimal(array.type):
+        return exchange.unscaled_from(column, array), missing_of(array)
+    if pa.types.is_floating(array.type):
+        return exchange.floats_from(column, array)
+    raise DataError(
+        f"column {column!r} has type {array.type}, not a number; make it kind 'category' or cast it"
+    )
+
+
+def _learn_domain(column: str, array: pa.Array) -> tuple[Values, Bool, int | None]:
+    """Return values, missing flags and the decimals of the lattice (None: continuous)."""
+    values, missing = _read(column, array)
+    if values.dtype == np.int64:
+        return values, missing, 0
+    single = not pa.types.is_float64(array.type)
+    decimals = lattice.decimals_of(values[~missing], single)
+    if decimals is None:
+        return values, missing, None
+    return lattice.to_lattice(np.where(missing, 0.0, values), decimals), missing, decimals
