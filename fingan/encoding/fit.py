@@ -1,0 +1,194 @@
+"""Fit a table encoder: which columns are learned, how, and what ties them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from fingan.config import Constraint, FixedCombinations, LessEqual
+from fingan.data.schema import ColumnSpec, TableSchema
+from fingan.encoding.base import AnyArray, ColumnEncoder
+from fingan.encoding.category import WIDTH_CAP, CategoryEncoder
+from fingan.encoding.identifier import IdentifierEncoder
+from fingan.encoding.inequalities import order_rules
+from fingan.encoding.number import CODES_AT_MOST, NumberEncoder
+from fingan.encoding.relations import (
+    Coded,
+    aliases,
+    code_column,
+    equal_columns,
+    functional_dependencies,
+    heavy_values,
+)
+from fingan.encoding.rules import NUMERIC_KINDS, TEMPORAL_KINDS, check_rules
+from fingan.encoding.summaries import correlated_pairs, row_profile
+from fingan.encoding.table import TableEncoder
+from fingan.encoding.temporal import TemporalEncoder
+from fingan.encoding.ties import tied_columns
+from fingan.encoding.units import ColumnUnit, CompositeUnit, CopyUnit, Unit, copied_from
+from fingan.errors import ConditionError, ConfigError
+from fingan.types import Float32
+
+CATEGORY_KINDS = ("category", "boolean")
+ROWS_PER_COMBINATION = 2
+
+
+def fit_column(spec: ColumnSpec, array: AnyArray, profile: Float32 | None = None) -> ColumnEncoder:
+    """Fit the encoder that a column's kind asks for.
+
+    Args:
+        spec: the column; any kind but `identifier`.
+        array: N training values.
+        profile: [N, P] features, by which the levels of a wide category are grouped.
+    """
+    if spec.kind in NUMERIC_KINDS:
+        return NumberEncoder.fit(spec.name, spec.kind, array)
+    if spec.kind in TEMPORAL_KINDS:
+        return TemporalEncoder.fit(spec.name, spec.kind, array)
+    return CategoryEncoder.fit(spec.name, spec.kind, array, profile=profile)
+
+
+def _fixed_groups(rules: Sequence[Constraint], bound: set[str]) -> list[tuple[str, ...]]:
+    """Return the columns of each rule of fixed combinations."""
+    groups: list[tuple[str, ...]] = []
+    taken = set(bound)
+    for rule in rules:
+        if not isinstance(rule, FixedCombinations):
+            continue
+        if clash := [name for name in rule.columns if name in taken]:
+            raise ConfigError(
+                f"{rule}: column {clash[0]!r} is part of another constraint already; keep one of them"
+            )
+        groups.append(rule.columns)
+        taken.update(rule.columns)
+    return groups
+
+
+def _dependent_groups(
+    schema: TableSchema, coded: Mapping[str, Coded], free: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """Return the groups of columns that categorical columns determine."""
+
+    def categorical(name: str) -> bool:
+        kind = schema.column(name).kind
+        return kind in CATEGORY_KINDS or (
+            kind in ("integer", "decimal") and coded[name].count <= CODES_AT_MOST
+        )
+
+    return functional_dependencies(coded, [name for name in free if categorical(name)], free)
+
+
+def _composites(
+    table: pa.Table, groups: Sequence[tuple[str, ...]], profile: Float32 | None
+) -> list[CompositeUnit]:
+    units = [CompositeUnit.fit(table, group, profile) for group in groups]
+    for unit in units:
+        # Else the combinations would be the training rows themselves, and the bundle would hold them.
+        if unit.combinations.num_rows * ROWS_PER_COMBINATION > max(table.num_rows, 1):
+            raise ConfigError(
+                f"fixed({', '.join(unit.columns)}): {unit.combinations.num_rows} combinations "
+                f"in {table.num_rows} rows; fixed combinations must repeat, "
+                "leave out the columns of many values"
+            )
+    return units
+
+
+def _copies(
+    table: pa.Table, schema: TableSchema, coded: Mapping[str, Coded], names: Sequence[str]
+) -> dict[str, CopyUnit]:
+    """Return copy units for the columns that repeat another one in a share of the rows."""
+    units: dict[str, CopyUnit] = {}
+    for equal in equal_columns(table, coded, names):
+        column = table[equal.target]
+        heavy = heavy_values(column)
+        rest = column.filter(pa.array(copied_from(table, equal.target, equal.sources, heavy) == 0))
+        if len(rest) == rest.null_count:
+            continue
+        encoder = NumberEncoder.fit(equal.target, schema.column(equal.target).kind, rest)
+        if [spec.kind for spec in encoder.fields] == ["numeric"]:
+            units[equal.target] = CopyUnit.fit(table, encoder, equal.sources, heavy)
+    return units
+
+
+def _profile(
+    table: pa.Table, schema: TableSchema, coded: Mapping[str, Coded], names: Sequence[str]
+) -> Float32 | None:
+    """Return the features that group wide categories; None where there are none."""
+    kinds = {name: schema.column(name).kind for name in names}
+    if not any(kinds[n] in CATEGORY_KINDS and coded[n].count > WIDTH_CAP for n in names):
+        return None
+    few = {n: coded[n] for n in names if coded[n].count <= CODES_AT_MOST}
+    return row_profile(table, [n for n in names if kinds[n] in NUMERIC_KINDS and n not in few], few)
+
+
+def _numeric_fields(schema: TableSchema, units: Sequence[Unit]) -> dict[int, str]:
+    """Return the number of each numeric field that stands for a numeric column, with the column."""
+    owners = [unit.columns[0] for unit in units for spec in unit.fields if spec.kind == "numeric"]
+    return {i: name for i, name in enumerate(owners) if schema.column(name).kind in NUMERIC_KINDS}
+
+
+def _fit_units(
+    table: pa.Table, schema: TableSchema, rules: Sequence[Constraint], target: str | None
+) -> tuple[list[Unit], dict[str, str]]:
+    """Return the units in decoding order (copies after their sources), and the aliases."""
+    learned = [spec.name for spec in schema.columns if spec.kind != "identifier"]
+    coded = {name: code_column(table[name]) for name in learned}
+    bound = {name for rule in rules if isinstance(rule, LessEqual) for name in rule.columns}
+    groups = _fixed_groups(rules, bound)
+    # The label stays a unit of its own, and bounded columns are repaired one by one.
+    tied = bound.union(*groups) | {target}
+    alias = aliases(table, coded, [name for name in learned if name not in tied])
+    free = [name for name in learned if name not in tied and name not in alias]
+    groups += _dependent_groups(schema, coded, free)
+    grouped = {name for group in groups for name in group}
+    groups += tied_columns(coded, [name for name in free if name not in grouped])
+    grouped = {name for group in groups for name in group}
+    free = [name for name in free if name not in grouped]
+    numbers = [n for n in free if schema.column(n).kind in NUMERIC_KINDS and coded[n].count > CODES_AT_MOST]
+    copies = _copies(table, schema, coded, numbers)
+    profile = _profile(table, schema, coded, [name for name in learned if name not in alias])
+    single = [n for n in learned if n not in alias and n not in grouped and n not in copies]
+    units: list[Unit] = [ColumnUnit(fit_column(schema.column(n), table[n], profile)) for n in single]
+    units += _composites(table, groups, profile)
+    return [*units, *copies.values()], alias
+
+
+def fit_encoder(
+    table: pa.Table, schema: TableSchema, rules: Sequence[Constraint] = (), target: str | None = None
+) -> TableEncoder:
+    """Fit the encoder of a conformed table.
+
+    Args:
+        table: training rows, in the schema's types.
+        schema: the columns and their kinds.
+        rules: the user's constraints.
+        target: label column, which is never made dependent on another one.
+
+    Raises:
+        ConfigError: constraints that do not fit the schema or each other, or nothing to learn.
+        DataError: training rows that break a constraint, or a column that cannot be encoded.
+    """
+    if target is not None:
+        schema.column(target)
+    identifiers = [spec for spec in schema.columns if spec.kind == "identifier"]
+    if len(identifiers) == len(schema.columns):
+        raise ConfigError(
+            "every column is an identifier: there is nothing to learn; change a kind in the schema"
+        )
+    ordered = order_rules([rule for rule in rules if isinstance(rule, LessEqual)])
+    check_rules(table, schema, rules)
+    units, alias = _fit_units(table, schema, rules, target)
+    encoder = TableEncoder(
+        schema=schema,
+        units=tuple(units),
+        identifiers=tuple(IdentifierEncoder.fit(s.name, s.kind, table[s.name]) for s in identifiers),
+        aliases=alias,
+        rules=tuple(ordered),
+        pairs=correlated_pairs(table, _numeric_fields(schema, units)),
+    )
+    try:
+        encoder.repair.check({})
+    except ConditionError as error:
+        raise ConfigError(f"the constraints cannot all hold: {error}") from error
+    return encoder

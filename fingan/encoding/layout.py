@@ -1,0 +1,75 @@
+"""The dense row: numeric fields first, then one one-hot block per categorical field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fingan.types import Float64, Int64, Json
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each field stands in a dense row, and which conditioning unit owns it.
+
+    A *unit* is what a condition gives or leaves open as a whole: one learned
+    column, or several that are tied by a relation.
+
+    Attributes:
+        numeric: number F of numeric fields.
+        widths: codes of each of the C categorical fields.
+        units: number M of conditioning units.
+        unit_of_field: unit of each field, numeric fields first, F + C entries.
+        edges: per numeric field, the u-positions (0 … 1) where heavy atoms begin and end.
+        pairs: strongly correlated pairs of numeric fields.
+    """
+
+    numeric: int
+    widths: tuple[int, ...]
+    units: int
+    unit_of_field: tuple[int, ...]
+    edges: tuple[Float64, ...]
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def codes(self) -> int:
+        """Width of all one-hot blocks together."""
+        return sum(self.widths)
+
+    @property
+    def dense(self) -> int:
+        """Width D of a dense row."""
+        return self.numeric + self.codes
+
+    def offsets(self) -> Int64:
+        """Return the first dense position of each categorical field [C]."""
+        return self.numeric + np.cumsum([0, *self.widths], dtype=np.int64)[:-1]
+
+    def unit_of_dense(self) -> Int64:
+        """Return the conditioning unit of each dense position [D]."""
+        spans = [1] * self.numeric + list(self.widths)
+        return np.repeat(np.asarray(self.unit_of_field, dtype=np.int64), spans)
+
+    def to_json(self) -> Json:
+        """Return plain values that `from_json` reads back."""
+        return {
+            "numeric": self.numeric,
+            "widths": list(self.widths),
+            "units": self.units,
+            "unit_of_field": list(self.unit_of_field),
+            "edges": [list(map(float, e)) for e in self.edges],
+            "pairs": [list(p) for p in self.pairs],
+        }
+
+    @classmethod
+    def from_json(cls, values: Json) -> Layout:
+        """Read what `to_json` wrote."""
+        return cls(
+            numeric=values["numeric"],
+            widths=tuple(values["widths"]),
+            units=values["units"],
+            unit_of_field=tuple(values["unit_of_field"]),
+            edges=tuple(np.asarray(e, dtype=np.float64) for e in values["edges"]),
+            pairs=tuple((p[0], p[1]) for p in values["pairs"]),
+        )

@@ -1,0 +1,353 @@
+"""Conditioning units: what a condition gives or leaves open as a whole.
+
+A unit owns one or more columns of the table and a tuple of fields. Most hold one column
+and its encoder; a composite holds columns tied by a dependency or by `fixed(a, b)`; a copy
+holds a column that repeats others in a share of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fingan.encoding.base import (
+    Arrays,
+    CategoryValues,
+    ColumnEncoder,
+    FieldSpec,
+    FieldValues,
+    NumericValues,
+    one_chunk,
+)
+from fingan.encoding.category import CategoryEncoder
+from fingan.encoding.codec import decode_table, encode_table, load_encoder, prefixed, save_encoder, unprefixed
+from fingan.errors import BundleError, DataError
+from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
+
+Rows = dict[str, pa.Array]
+
+
+class Unit(Protocol):
+    """What the table encoder needs of a unit."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the unit learns."""
+        ...
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """Fields that stand for them."""
+        ...
+
+    def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
+        """Encode all rows; one entry per field.
+
+        Raises:
+            DataError: a value that cannot be encoded.
+        """
+        ...
+
+    def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
+        """Decode field values of B rows; `rows` holds the columns decoded before."""
+        ...
+
+    def state(self) -> tuple[Json, Arrays]:
+        """Return JSON and arrays that `load_unit` reads back."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnUnit:
+    """One column with its encoder."""
+
+    encoder: ColumnEncoder
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The encoder's column."""
+        return (self.encoder.column,)
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """The encoder's fields."""
+        return self.encoder.fields
+
+    def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
+        """Encode the column (see `Unit`)."""
+        return self.encoder.encode(table[self.encoder.column])
+
+    def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
+        """Decode the column (see `Unit`)."""
+        return {self.encoder.column: self.encoder.decode(fields, spare)}
+
+    def state(self) -> tuple[Json, Arrays]:
+        """Return the encoder's state (see `Unit`)."""
+        document, arrays = save_encoder(self.encoder)
+        return {"unit": "column", "encoder": document}, arrays
+
+    @classmethod
+    def from_state(cls, document: Json, arrays: Mapping[str, np.ndarray]) -> ColumnUnit:
+        """Read what `state` wrote."""
+        return cls(load_encoder(document["encoder"], arrays))
+
+
+@dataclass(frozen=True, eq=False)
+class CompositeUnit:
+    """Columns that only occur in the combinations of the training rows.
+
+    Attributes:
+        combinations: the K distinct combinations, one column per member.
+        encoder: category encoder over the combination's number, 0 … K − 1.
+    """
+
+    combinations: pa.Table
+    encoder: CategoryEncoder
+
+    @classmethod
+    def fit(cls, table: pa.Table, columns: Sequence[str], profile: Float32 | None = None) -> CompositeUnit:
+        """Collect the combinations of `columns` in `table` and encode them as one category."""
+        names = list(columns)
+        grouped = table.select(names).group_by(names, use_threads=False).aggregate([])
+        # By value, so that nothing depends on the order of the rows.
+        ordered = grouped.select(names).sort_by([(name, "ascending") for name in names])
+        combinations = pa.table({name: one_chunk(ordered[name]) for name in names})
+        number = pa.array(_number_rows(table, combinations))
+        return cls(combinations, CategoryEncoder.fit(" + ".join(names), "category", number, profile=profile))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The members."""
+        return tuple(self.combinations.column_names)
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """One categorical field."""
+        return self.encoder.fields
+
+    @cached_property
+    def members(self) -> Rows:
+        """The combinations, one array [K] per column."""
+        return {name: one_chunk(self.combinations[name]) for name in self.columns}
+
+    @cached_property
+    def counts(self) -> Int64:
+        """Training rows of each combination [K]."""
+        counts = np.zeros(self.combinations.num_rows, dtype=np.int64)
+        counts[self.encoder.levels.to_numpy()] = self.encoder.counts
+        return counts
+
+    @cached_property
+    def codes(self) -> Int32:
+        """Code of each combination [K]."""
+        codes = np.zeros(self.combinations.num_rows, dtype=np.int32)
+        codes[self.encoder.levels.to_numpy()] = self.encoder.code
+        return codes
+
+    def locate(self, table: pa.Table) -> Int64:
+        """Return the number of each row's combination [N].
+
+        Raises:
+            DataError: a combination that the training rows do not have.
+        """
+        return _number_rows(table, self.combinations)
+
+    def take(self, numbers: Int64) -> Rows:
+        """Return the members of combinations [B]."""
+        picked = pa.array(numbers)
+        return {name: values.take(picked) for name, values in self.members.items()}
+
+    def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
+        """Encode the rows' combinations (see `Unit`)."""
+        return (CategoryValues(self.codes[self.locate(table)]),)
+
+    def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
+        """Decode the members together (see `Unit`)."""
+        number = self.encoder.decode(fields, spare)
+        return {name: values.take(number) for name, values in self.members.items()}
+
+    def state(self) -> tuple[Json, Arrays]:
+        """Return the combinations and the encoder's state (see `Unit`)."""
+        document, arrays = save_encoder(self.encoder)
+        arrays = prefixed("encoder", arrays) | {"combinations": encode_table(self.combinations)}
+        return {"unit": "composite", "encoder": document}, arrays
+
+    @classmethod
+    def from_state(cls, document: Json, arrays: Mapping[str, np.ndarray]) -> CompositeUnit:
+        """Read what `state` wrote.
+
+        Raises:
+            BundleError: an encoder that does not number the combinations.
+        """
+        encoder = load_encoder(document["encoder"], unprefixed("encoder", arrays))
+        combinations = decode_table(arrays["combinations"])
+        if not isinstance(encoder, CategoryEncoder) or not np.array_equal(
+            np.sort(encoder.levels.to_numpy()), np.arange(combinations.num_rows)
+        ):
+            raise BundleError(
+                f"columns {combinations.column_names!r} have combinations without codes; "
+                "fetch the bundle again"
+            )
+        return cls(combinations, encoder)
+
+
+def _number_rows(table: pa.Table, combinations: pa.Table) -> Int64:
+    """Return the number of each row's combination [N]; DataError for one that is not there."""
+    rows = np.zeros(table.num_rows, dtype=np.int64)
+    keys = np.zeros(combinations.num_rows, dtype=np.int64)
+    for name in combinations.column_names:
+        members = one_chunk(combinations[name])
+        levels = members.unique()
+        found = pc.fill_null(pc.index_in(one_chunk(table[name]), value_set=levels), -1)
+        own = pc.index_in(members, value_set=levels).to_numpy(zero_copy_only=False).astype(np.int64)
+        position = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = np.where((rows < 0) | (position < 0), -1, rows * len(levels) + position)
+        # Re-coding after each column keeps the mixed-radix key far below 2^63.
+        packed, keys = np.unique(keys * len(levels) + own, return_inverse=True)
+        slot = np.minimum(np.searchsorted(packed, rows), packed.size - 1)
+        rows = np.where(packed[slot] == rows, slot, -1)
+    if (rows < 0).any():
+        first = int(np.argmax(rows < 0))
+        values = {name: table[name][first].as_py() for name in combinations.column_names}
+        raise DataError(
+            f"the combination {values!r} never occurs in the training rows; "
+            "columns tied by a dependency or by fixed(…) only take combinations seen in training"
+        )
+    number = np.empty(keys.size, dtype=np.int64)
+    number[keys] = np.arange(keys.size)
+    return number[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class CopyUnit:
+    """A numeric column that repeats one of its sources in a share of the rows.
+
+    The first field says which source is repeated (0: none); the numeric field is fitted on
+    the other rows and is pure noise where a source is repeated.
+
+    Attributes:
+        encoder: of the column, fitted on the rows that repeat nothing.
+        sources: columns that it repeats.
+        heavy: values whose agreement is a coincidence.
+        limits: smallest and largest training value, which a copy may not leave.
+        relation: the first field.
+    """
+
+    encoder: ColumnEncoder
+    sources: tuple[str, ...]
+    heavy: pa.Array
+    limits: pa.Array
+    relation: FieldSpec
+
+    @classmethod
+    def fit(
+        cls, table: pa.Table, encoder: ColumnEncoder, sources: tuple[str, ...], heavy: pa.Array
+    ) -> CopyUnit:
+        """Tie `encoder`, fitted on the rows that repeat nothing, to its sources."""
+        bounds = pc.min_max(table[encoder.column])
+        limits = pa.concat_arrays([pa.repeat(bounds["min"], 1), pa.repeat(bounds["max"], 1)])
+        relations = copied_from(table, encoder.column, sources, heavy)
+        counts = np.bincount(relations, minlength=1 + len(sources))
+        return cls(encoder, sources, heavy, limits, _relation(encoder.column, counts))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The encoder's column."""
+        return (self.encoder.column,)
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """Which source is repeated, then the encoder's numeric field."""
+        return (self.relation, *self.encoder.fields)
+
+    def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
+        """Encode the column beside its sources (see `Unit`)."""
+        column = one_chunk(table[self.encoder.column])
+        outside = pc.fill_null(
+            pc.or_(pc.less(column, self.limits[0]), pc.greater(column, self.limits[1])), False
+        )
+        if pc.any(outside).as_py():
+            low, high = self.limits.to_pylist()
+            raise DataError(
+                f"column {self.encoder.column!r}: {column.filter(outside)[0].as_py()!r} lies outside "
+                f"the training range [{low!r}, {high!r}]; train with such rows"
+            )
+        relations = copied_from(table, self.encoder.column, self.sources, self.heavy)
+        free = relations == 0
+        # Clamped: the rows that repeat nothing may span less than the column.
+        (inner,) = self.encoder.encode(column.filter(pa.array(free)), clamp=True)
+        if not isinstance(inner, NumericValues):
+            raise TypeError("a copied column has one numeric field")
+        lower, width = np.zeros(free.size, dtype=np.float32), np.ones(free.size, dtype=np.float32)
+        lower[free], width[free] = inner.lower, inner.width
+        return CategoryValues(relations.astype(np.int32)), NumericValues(lower, width)
+
+    def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
+        """Decode the column, or copy its source where that is in range (see `Unit`)."""
+        column = self.encoder.decode(fields[1:], spare)
+        for code, source in enumerate(self.sources, start=1):
+            chosen = fields[0] == code
+            if not chosen.any():
+                continue
+            copied = rows[source]
+            inside = pc.and_(pc.greater_equal(copied, self.limits[0]), pc.less_equal(copied, self.limits[1]))
+            usable = pc.and_(pa.array(chosen), pc.fill_null(inside, False))
+            column = pc.if_else(usable, copied, column)
+        return {self.encoder.column: column}
+
+    def state(self) -> tuple[Json, Arrays]:
+        """Return the encoder's state and what ties it (see `Unit`)."""
+        document, arrays = save_encoder(self.encoder)
+        arrays = prefixed("encoder", arrays)
+        arrays["values"] = encode_table(pa.table({"values": pa.concat_arrays([self.limits, self.heavy])}))
+        arrays["shares"] = self.relation.frequencies
+        return {"unit": "copy", "encoder": document, "sources": list(self.sources)}, arrays
+
+    @classmethod
+    def from_state(cls, document: Json, arrays: Mapping[str, np.ndarray]) -> CopyUnit:
+        """Read what `state` wrote."""
+        encoder = load_encoder(document["encoder"], unprefixed("encoder", arrays))
+        values = one_chunk(decode_table(arrays["values"])["values"])
+        relation = _relation(encoder.column, arrays["shares"])
+        return cls(encoder, tuple(document["sources"]), values.slice(2), values.slice(0, 2), relation)
+
+
+def _relation(column: str, weights: np.ndarray) -> FieldSpec:
+    shares = weights / weights.sum() if weights.dtype.kind == "i" else weights
+    return FieldSpec(f"{column} equals", "category", shares.size, shares, np.empty(0))
+
+
+def copied_from(table: pa.Table, target: str, sources: Sequence[str], heavy: pa.Array) -> Int64:
+    """Return which source (1 …) each row's target repeats, 0 for none [N].
+
+    Agreement on a heavy value (both are zero) is a coincidence and counts as none.
+    """
+    column = one_chunk(table[target])
+    light: Bool = ~pc.is_in(column, value_set=heavy).to_numpy(zero_copy_only=False)
+    relations = np.zeros(table.num_rows, dtype=np.int64)
+    for code, source in reversed(list(enumerate(sources, start=1))):
+        equal = pc.fill_null(pc.equal(column, one_chunk(table[source])), False)
+        relations[equal.to_numpy(zero_copy_only=False) & light] = code
+    return relations
+
+
+def load_unit(document: Json, arrays: Mapping[str, np.ndarray]) -> Unit:
+    """Read the state of any unit.
+
+    Raises:
+        BundleError: a unit of a kind that this version does not know.
+    """
+    match document["unit"]:
+        case "column":
+            return ColumnUnit.from_state(document, arrays)
+        case "composite":
+            return CompositeUnit.from_state(document, arrays)
+        case "copy":
+            return CopyUnit.from_state(document, arrays)
+    raise BundleError(f"unknown unit {document['unit']!r}; use the version of fingan that wrote the bundle")
