@@ -1,0 +1,186 @@
+"""Arrow tables → aligned NumPy columns that every metric reads.
+
+Identifiers are left out. Dates and timestamps become numbers (days, ticks).
+Categories share one dictionary over all tables of a comparison, and a missing
+category is a level of its own; a missing number is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fingan.data.schema import ColumnSpec, TableSchema
+from fingan.errors import DataError
+from fingan.types import Float64, Int64
+
+NUMERIC_KINDS = ("number", "integer", "decimal", "date", "timestamp")
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of one table.
+
+    Attributes:
+        name: the column's name (hostile text).
+        kind: the schema's kind.
+        values: the value as a number, NaN where missing [N]; None for text.
+        codes: position in `levels` [N]; None for numeric kinds.
+        levels: the categories over all tables of the comparison.
+        unit: of a moment's number since 1970: D, s, ms, us or ns; else empty.
+    """
+
+    name: str
+    kind: str
+    values: Float64 | None
+    codes: Int64 | None
+    levels: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether distances treat the column as a number."""
+        return self.codes is None
+
+    def number(self) -> Float64:
+        """Return the values; for columns that are numbers or integer codes."""
+        if self.values is None:
+            raise DataError(f"column {self.name!r} holds text, not numbers")
+        return self.values
+
+    def code(self) -> Int64:
+        """Return the level codes; for categories."""
+        if self.codes is None:
+            raise DataError(f"column {self.name!r} of kind {self.kind!r} has no categories")
+        return self.codes
+
+    def take(self, index: Int64) -> Column:
+        """Return the rows at `index`."""
+        return replace(
+            self,
+            values=None if self.values is None else self.values[index],
+            codes=None if self.codes is None else self.codes[index],
+        )
+
+    def missing(self) -> np.ndarray:
+        """Return which rows have no value, bool [N]."""
+        if self.codes is None:
+            return np.isnan(self.number())
+        absent = self.levels.index(MISSING) if MISSING in self.levels else -1
+        return np.asarray(self.codes == absent)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Columns of equal length."""
+
+    columns: tuple[Column, ...]
+    rows: int
+
+    def take(self, index: Int64) -> Frame:
+        """Return the rows at `index`."""
+        return Frame(tuple(c.take(index) for c in self.columns), len(index))
+
+    def column(self, name: str) -> Column:
+        """Return the column called `name`."""
+        return next(c for c in self.columns if c.name == name)
+
+    def without(self, name: str) -> Frame:
+        """Return the frame without the column called `name`."""
+        return Frame(tuple(c for c in self.columns if c.name != name), self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names in order."""
+        return tuple(c.name for c in self.columns)
+
+
+def concat(first: Frame, second: Frame) -> Frame:
+    """Stack two frames of one comparison."""
+
+    def join(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+        return None if a is None or b is None else np.concatenate([a, b])
+
+    columns = tuple(
+        replace(a, values=join(a.values, b.values), codes=join(a.codes, b.codes))
+        for a, b in zip(first.columns, second.columns, strict=True)
+    )
+    return Frame(columns, first.rows + second.rows)
+
+
+def frames(schema: TableSchema, tables: Sequence[pa.Table]) -> list[Frame]:
+    """Read tables of one schema into frames that share their categories.
+
+    Args:
+        schema: kinds of the columns.
+        tables: each holds the schema's columns.
+
+    Raises:
+        DataError: no column is left to compare.
+    """
+    specs = [s for s in schema.columns if s.kind != "identifier"]
+    if not specs:
+        raise DataError("no column to evaluate: all are identifiers; change a kind in the schema")
+    columns = [_read(spec, [table.column(spec.name) for table in tables]) for spec in specs]
+    return [Frame(tuple(c[i] for c in columns), table.num_rows) for i, table in enumerate(tables)]
+
+
+def _read(spec: ColumnSpec, parts: list[pa.ChunkedArray]) -> list[Column]:
+    if spec.kind in NUMERIC_KINDS:
+        unit = _unit(parts[0].type)
+        return [Column(spec.name, spec.kind, _numbers(p), None, unit=unit) for p in parts]
+    codes, levels = _codes(parts)
+    numbers = [_numbers(p) if _is_number(p.type) else None for p in parts]
+    return [Column(spec.name, spec.kind, n, c, levels) for n, c in zip(numbers, codes, strict=True)]
+
+
+def _unit(kind: pa.DataType) -> str:
+    if pa.types.is_date32(kind):
+        return "D"
+    return str(kind.unit) if pa.types.is_timestamp(kind) else ""
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    return any(check(kind) for check in checks)
+
+
+def _numbers(column: pa.ChunkedArray) -> Float64:
+    """Read an ordered column as float64, NaN where missing."""
+    if pa.types.is_date32(column.type):
+        column = column.cast(pa.int32())
+    elif pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    numbers = column.cast(pa.float64(), safe=False)
+    return np.asarray(numbers.to_numpy(), dtype=np.float64)
+
+
+def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...]]:
+    """Give every distinct value over all parts a code, in one shared dictionary."""
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    pooled = pa.chunked_array(chunks, type=parts[0].type).combine_chunks()
+    encoded = pc.dictionary_encode(pooled)
+    levels = [str(value) for value in encoded.dictionary.to_pylist()]
+    codes = np.asarray(pc.fill_null(encoded.indices, len(levels)), dtype=np.int64)
+    if encoded.null_count:
+        levels.append(MISSING)
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return list(np.split(codes, ends)), tuple(levels)
+
+
+def row_codes(tables: Sequence[pa.Table], names: Sequence[str]) -> list[np.ndarray]:
+    """Return one opaque key per row and table; keys are equal where all the named values are.
+
+    Exact where floats would round: values are compared as Arrow holds them.
+    """
+    columns = [_codes([table.column(name) for table in tables])[0] for name in names]
+    keys = []
+    for i in range(len(tables)):
+        matrix = np.ascontiguousarray(np.stack([c[i] for c in columns], axis=1).astype(np.int32))
+        keys.append(matrix.view(np.dtype((np.void, matrix.shape[1] * 4))).ravel())
+    return keys

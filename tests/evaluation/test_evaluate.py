@@ -1,0 +1,185 @@
+"""The whole evaluation: tables of every kind, what is omitted and why, errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fingan.config import LessEqual
+from fingan.data import infer_schema
+from fingan.errors import ConfigError, DataError, SchemaMismatch
+from fingan.evaluation import CATALOGUE, SECTIONS, evaluate
+from tests.evaluation.tables import mixed
+
+
+@pytest.fixture(scope="module")
+def full():
+    tables = [mixed(240, seed=s, missing=0.1) for s in range(3)]
+    return evaluate(tables[0], tables[1], infer_schema(tables[0]), holdout=tables[2], target="active")
+
+
+def test_every_metric_is_measured_or_omitted_with_a_reason(full):
+    measured = {m.name for m in full.metrics}
+    assert not measured & set(full.omitted)
+    regression = {n for n in CATALOGUE if n.endswith(("r2", "rmse"))}
+    assert measured | set(full.omitted) == set(CATALOGUE) - regression
+    assert all(reason for reason in full.omitted.values())
+
+
+def test_every_figure_has_its_floor_its_direction_and_its_rows(full):
+    for metric in full.metrics:
+        assert metric.reference is not None, metric.name
+        assert metric.n, metric.name
+        assert metric.direction == CATALOGUE[metric.name].direction
+        if metric.interval is not None:
+            assert metric.interval[0] <= metric.interval[1], metric.name
+
+
+def test_identifiers_are_named_and_left_out(full):
+    assert full.about["identifiers"] == ["row_id"]
+    assert "row_id" not in full["shape_error"].details["columns"]
+
+
+def test_the_result_is_a_function_of_the_seed():
+    first, second = mixed(60), mixed(60, seed=1)
+    runs = [
+        evaluate(first, second, infer_schema(first), seed=3, sections=["fidelity", "detection"]) for _ in "ab"
+    ]
+    assert runs[0].to_json() == runs[1].to_json()
+
+
+def test_without_holdout_and_target_much_is_omitted():
+    seen = []
+    table = mixed(80)
+    report = evaluate(table, mixed(80, seed=1), infer_schema(table), progress=seen.append)
+    assert seen == list(SECTIONS)
+    assert report.omitted["dcr_leak"] == "there is no hold-out to compare with"
+    assert "half" in report.omitted["dcr_share"]
+    assert report.omitted["tstr_auc"] == "no target was named"
+    assert report.omitted["missing_pattern_error"] == "no cell is missing"
+    assert report["exact_copies"].reference == 0
+    assert report["validity"].details["reference"] == "one real half against the other"
+    with pytest.raises(ConfigError, match="no hold-out"):
+        report["membership_auc"]
+    with pytest.raises(ConfigError, match="Did you mean 'shape_error'"):
+        report["shape_eror"]
+
+
+def test_target_without_holdout_and_small_holdout():
+    table, other = mixed(80), mixed(80, seed=1)
+    schema = infer_schema(table)
+    report = evaluate(table, other, schema, target="grade", sections=["utility"])
+    assert report.omitted["tstr_auc"] == "there is no hold-out to test on"
+    report = evaluate(table, other, schema, holdout=mixed(40, seed=2), sections=["memorisation"])
+    assert "fewer than 60" in report.omitted["membership_auc"]
+    assert report["dcr_leak"].details["fresh_real"] is None
+
+
+def test_a_regression_target():
+    tables = [mixed(120, seed=s) for s in range(3)]
+    report = evaluate(
+        tables[0], tables[1], infer_schema(tables[0]), holdout=tables[2], target="amount",
+        sections=["fidelity", "utility"],
+    )  # fmt: skip
+    assert report["tstr_r2"].reference > 0.2
+    assert "classes" in report.omitted["class_rate_error"]
+
+
+def test_one_column_has_no_pairs():
+    rng = np.random.default_rng(0)
+    tables = [pa.table({"x": rng.normal(size=60)}) for _ in range(3)]
+    report = evaluate(tables[0], tables[1], infer_schema(tables[0]), holdout=tables[2])
+    assert report.omitted["trend_error"] == "the table has a single column"
+    assert "1 %" in report.omitted["atom_error"]
+    assert "<svg" in report.to_html()
+
+
+def test_constant_and_all_null_columns():
+    def table(seed: int) -> pa.Table:
+        values = np.random.default_rng(seed).normal(size=90)
+        columns = {"x": values, "k": np.ones(90), "e": pa.nulls(90, pa.float64()), "c": ["same"] * 90}
+        return pa.table(columns)
+
+    report = evaluate(table(0), table(1), infer_schema(table(0)), holdout=table(2), target="x")
+    assert report["validity"].value > 80
+    assert report["missing_pattern_error"].value >= 0
+    report.to_html()
+
+
+def test_nulls_and_values_out_of_range_are_counted_not_refused():
+    table = pa.table({"x": np.arange(100.0), "c": ["a", "b"] * 50})
+    broken = pa.table(
+        {"x": pa.array([*range(98), 500, None], pa.float64()), "c": ["a", "b"] * 49 + ["z", "a"]}
+    )
+    report = evaluate(table, broken, infer_schema(table), sections=["fidelity"])
+    assert report["validity"].value == 98
+    assert set(report["validity"].details["faults"]) == {
+        "x: unexpected null", "x: outside the training range", "c: unseen category"
+    }  # fmt: skip
+
+
+def test_rules_count_in_validity():
+    rng = np.random.default_rng(0)
+    low = rng.integers(0, 50, 100)
+    real = pa.table({"a": low, "b": low + 5})
+    fake = pa.table({"a": low, "b": rng.permutation(low + 5)})
+    rule = LessEqual(low="a", high="b")
+    report = evaluate(real, fake, infer_schema(real), constraints=[rule], sections=["fidelity"])
+    assert report["validity"].value < 90
+    assert report["validity"].details["rules"] == ["a <= b"]
+
+
+@pytest.mark.parametrize("role", ["train", "synthetic", "holdout"])
+def test_tiny_tables_are_refused_by_name(role):
+    tables = {"train": mixed(60), "synthetic": mixed(60), "holdout": mixed(60)}
+    tables[role] = tables[role].slice(0, 29)
+    word = {"train": "training", "synthetic": "synthetic", "holdout": "hold-out"}[role]
+    with pytest.raises(DataError, match=f"the {word} table has 29 rows"):
+        evaluate(tables["train"], tables["synthetic"], infer_schema(mixed(60)), holdout=tables["holdout"])
+
+
+def test_thirty_rows_are_enough():
+    tables = [mixed(30, seed=s, missing=0.2) for s in range(3)]
+    report = evaluate(tables[0], tables[1], infer_schema(tables[0]), holdout=tables[2], target="grade")
+    assert len(report.metrics) > 15
+
+
+def test_arguments_that_do_not_fit():
+    table = mixed(40)
+    schema = infer_schema(table)
+    with pytest.raises(ConfigError, match="Did you mean 'amount'"):
+        evaluate(table, table, schema, target="amuont")
+    with pytest.raises(ConfigError, match="Did you mean 'fidelity'"):
+        evaluate(table, table, schema, sections=["fidelty"])
+    with pytest.raises(DataError, match="identifier"):
+        evaluate(table, table, schema, target="row_id")
+    with pytest.raises(SchemaMismatch, match="amount"):
+        evaluate(table, table.drop_columns(["amount"]), schema)
+
+
+def test_wide_categories_are_bounded():
+    rng = np.random.default_rng(0)
+    names = np.array([f"merchant {i}" for i in range(5_000)])
+    tables = [pa.table({"m": rng.choice(names, 1500), "x": rng.normal(size=1500)}) for _ in range(3)]
+    schema = infer_schema(tables[0])
+    schema = schema.model_copy(
+        update={"columns": (schema.columns[0].model_copy(update={"kind": "category"}), schema.columns[1])}
+    )
+    sections = ["fidelity", "detection", "memorisation"]
+    report = evaluate(tables[0], tables[1], schema, holdout=tables[2], sections=sections)
+    assert report["detection_auc"].value < 0.6
+    assert report["shape_error"].reference > 10
+
+
+def test_a_target_that_no_other_row_knows():
+    tables = [mixed(90, seed=s) for s in range(3)]
+    place = tables[0].column_names.index("grade")
+    synthetic, holdout = (t.set_column(place, "grade", pa.nulls(90, pa.string())) for t in tables[1:])
+    schema = infer_schema(tables[0])
+    sections = ["fidelity", "utility"]
+    report = evaluate(tables[0], tables[1], schema, holdout=holdout, target="grade", sections=sections)
+    assert "no known value in the hold-out" in report.omitted["tstr_auc"]
+    report = evaluate(tables[0], synthetic, schema, target="grade", sections=["fidelity"])
+    assert "no row of a table has a known 'grade'" in report.omitted["class_rate_error"]
+    assert report["validity"].value == 0
