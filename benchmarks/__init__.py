@@ -1,0 +1,1 @@
+"""Benchmarks: one command each, results appended to `benchmarks/results/`, resumed from there."""
