@@ -19,9 +19,8 @@ from benchmarks.datasets import DATASETS, Split
 from benchmarks.deletion import delete_cells
 from benchmarks.quality import figures, permuted
 from benchmarks.results import Results
-from fingan.cli.options import overrides
+from fingan.cli.options import configuration
 from fingan.cluster import train
-from fingan.config import load
 from fingan.data import conform, infer_schema
 from fingan.evaluation import evaluate
 
@@ -55,12 +54,15 @@ def main(arguments: list[str]) -> None:
                 )
             key = {**case, "model": "fingan", "seconds": options.seconds}
             if not results.has(**key):
-                budget = f"{options.seconds:g}s"
-                given = overrides(
-                    data__target=split.target, compute__workers=options.workers, training__time_budget=budget
+                settings = configuration(
+                    None,
+                    None,
+                    data__target=split.target,
+                    compute__workers=options.workers,
+                    training__time_budget=f"{options.seconds:g}s",
                 )
                 with tempfile.TemporaryDirectory() as registry:
-                    trained = train(cut, load(None, given), registry, "benchmark")
+                    trained = train(cut, settings, registry, "benchmark")
                 rows = trained.generator.sample(cut.num_rows)
                 results.add({**key, "metrics": _measure(split, rows)})
     print(table(results.rows()))

@@ -18,9 +18,8 @@ import pyarrow as pa
 
 from benchmarks.datasets import DATASETS, Split
 from benchmarks.results import Results
-from fingan.cli.options import overrides
+from fingan.cli.options import configuration
 from fingan.cluster import train
-from fingan.config import load
 from fingan.data import conform, infer_schema
 from fingan.evaluation import Report, evaluate
 from fingan.rng import numpy_generator
@@ -48,11 +47,16 @@ def measure(split: Split, synthetic: pa.Table, seed: int) -> dict[str, Any]:
 def run_one(name: str, seed: int, seconds: float, workers: int, extra: list[str]) -> dict[str, Any]:
     """Train on one split with one seed, and measure."""
     split = DATASETS[name]()
-    given = overrides(
-        data__target=split.target, compute__workers=workers, training__time_budget=f"{seconds:g}s", seed=seed
+    settings = configuration(
+        None,
+        extra,
+        data__target=split.target,
+        compute__workers=workers,
+        training__time_budget=f"{seconds:g}s",
+        seed=seed,
     )
     with tempfile.TemporaryDirectory() as registry:
-        trained = train(split.train, load(None, [*given, *extra]), registry, "benchmark", on_update=None)
+        trained = train(split.train, settings, registry, "benchmark")
     started = time.monotonic()
     synthetic = trained.generator.sample(split.train.num_rows, seed=seed)
     sampling = split.train.num_rows / (time.monotonic() - started)

@@ -17,9 +17,8 @@ import numpy as np
 from benchmarks.datasets import DATASETS
 from benchmarks.quality import measure
 from benchmarks.results import Results
-from fingan.cli.options import overrides
+from fingan.cli.options import configuration
 from fingan.cluster import train
-from fingan.config import load
 
 SHOWN = ("shape_error", "trend_error", "detection_auc")
 
@@ -35,11 +34,14 @@ def main(arguments: list[str]) -> None:
         key = {"workers": workers, "seed": seed, "steps": options.steps}
         if results.has(**key):
             continue
-        given = overrides(
-            data__target=split.target, compute__workers=workers, training__steps=options.steps, seed=seed
+        settings = configuration(
+            None,
+            ["training.time_budget=null", f"training.steps={options.steps}"],
+            data__target=split.target,
+            compute__workers=workers,
+            seed=seed,
         )
         with tempfile.TemporaryDirectory() as registry:
-            settings = load(None, [*given, "training.time_budget=null"])
             trained = train(split.train, settings, registry, "benchmark")
         rows = trained.generator.sample(split.train.num_rows, seed=0)
         training = trained.generator.metrics["training"]
