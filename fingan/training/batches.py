@@ -1,0 +1,245 @@
+"""The batch of a step: a function of (seed, step) alone, of which each worker takes its slice.
+
+The global batch is cut into a fixed number of virtual shards. A shard draws everything it
+needs (rows, positions inside atoms, masks, noise) from its own keyed generator, and workers
+share the shards out, so 1, 2 or 4 workers see the same rows and the same noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fingan.config import Config
+from fingan.encoding.layout import Layout
+from fingan.encoding.table import EncodedTable
+from fingan.errors import ConfigError, DataError
+from fingan.networks.batch import Batch
+from fingan.networks.rows import dense_rows
+from fingan.rng import key, permute, torch_generator
+from fingan.types import Int32, Int64
+
+GIVEN_MORE_OFTEN = 0.5
+TEMPER = 0.5
+TINY = 1e-7
+
+ROWS_AHEAD = 16_384
+"""Rows of the run (an epoch of them at most) whose numbers are computed together: permuting a few
+at a time is mostly overhead."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Which units may be given, and how often.
+
+    Attributes:
+        eligible: units that may be given [M].
+        favoured: units that are given at least half of the time when anything is [M].
+        label: categorical field whose rare codes are shown more often as conditions.
+        label_unit: the unit of that field.
+    """
+
+    eligible: Tensor
+    favoured: Tensor
+    label: int | None = None
+    label_unit: int | None = None
+
+
+def shard_bounds(total: int, shards: int, rank: int, world: int) -> list[tuple[int, int, int]]:
+    """Return (shard, first, last) of the rows in the global batch that this worker draws."""
+    mine = range(rank * shards // world, (rank + 1) * shards // world)
+    return [(s, s * total // shards, (s + 1) * total // shards) for s in mine]
+
+
+class RareCodes:
+    """Draws rows by tempered frequency of a label, so that conditions show its rare codes.
+
+    A code of n rows is drawn in proportion to √n, its rows evenly.
+    """
+
+    def __init__(self, codes: Int32) -> None:
+        counts = np.bincount(codes)
+        weights = counts**TEMPER
+        self._order = torch.from_numpy(np.argsort(codes, kind="stable"))
+        self._first = torch.from_numpy(np.cumsum(counts) - counts)
+        self._counts = torch.from_numpy(counts)
+        self._cumulative = torch.from_numpy(np.cumsum(weights) / weights.sum())
+
+    def draw(self, pick_code: Tensor, pick_row: Tensor) -> Tensor:
+        """Return row numbers [B] for two uniforms [B] each."""
+        code = torch.searchsorted(self._cumulative, pick_code.double(), right=True)
+        code.clamp_(max=len(self._counts) - 1)
+        count = self._counts[code]
+        within = (pick_row.double() * count).long().minimum(count - 1)
+        return self._order[self._first[code] + within]
+
+
+class BatchSource:
+    """Draws the local slice of any step's batch.
+
+    Rows come by walking a fresh permutation of the table in every epoch, so an epoch visits
+    every row once. Where a row is drawn for its label instead (see `Conditioning`), it stands
+    in for the visited one; rows with nothing given are never replaced.
+
+    Attributes:
+        rows, size: of the table, and of the global batch.
+        unit: conditioning unit of each dense position [D].
+
+    Args:
+        encoded: fields of the N training rows.
+        layout: where the fields stand in a dense row.
+        config: batch size, shards, noise width, conditioning and objective.
+        conditioning: which units may be given.
+        rank, world: this worker among all.
+        device, dtype: of the batch.
+
+    Raises:
+        DataError: fewer rows than a batch.
+        ConfigError: more workers than shards.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedTable,
+        layout: Layout,
+        config: Config,
+        conditioning: Conditioning,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.rows, self.size = len(encoded), config.training.batch_size
+        if self.rows < self.size:
+            raise DataError(
+                f"{self.rows} training rows are fewer than a batch of {self.size}; "
+                f"set training.batch_size to at most {max(2, self.rows)}"
+            )
+        shards = min(config.training.shards, self.size)
+        if world > shards:
+            raise ConfigError(f"{world} workers need at least as many training.shards, which is {shards}")
+        self._bounds = shard_bounds(self.size, shards, rank, world)
+        self._first, self._last = self._bounds[0][1], self._bounds[-1][2]
+        self._encoded, self._layout = encoded, layout
+        self._config, self._conditioning = config, conditioning
+        self._offsets = torch.from_numpy(layout.offsets())
+        self._device, self._dtype = device, dtype
+        self.unit = torch.from_numpy(layout.unit_of_dense()).to(device)
+        self._rare = None if conditioning.label is None else RareCodes(encoded.codes[:, conditioning.label])
+        self._batches_ahead = max(1, min(ROWS_AHEAD, self.rows) // self.size)
+        self._ahead: tuple[int, Int64] | None = None
+
+    def _row_numbers(self, number: int) -> Int64:
+        """Return the rows that batch `number` of the run visits; computed for several batches at once."""
+        block, within = divmod(number, self._batches_ahead)
+        if self._ahead is None or self._ahead[0] != block:
+            batches = block * self._batches_ahead + np.arange(self._batches_ahead, dtype=np.int64)
+            position = self.size * batches[:, None] + np.arange(self._first, self._last)
+            self._ahead = block, self._visited(position)
+        numbers_B: Int64 = self._ahead[1][within]
+        return numbers_B
+
+    def _visited(self, position: Int64) -> Int64:
+        epoch, place = np.divmod(position, self.rows)
+        for now in range(int(epoch.min()), int(epoch.max()) + 1):
+            here = epoch == now
+            place[here] = permute(place[here], self.rows, key(self._config.seed, "epoch", now))
+        return place
+
+    def _draws(self, step: int, part: int, attempt: int, widths: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return uniforms and normals of those widths, each shard's from its own generator."""
+        uniform, normal = (torch.empty(self._last - self._first, width) for width in widths)
+        for shard, first, last in self._bounds:
+            generator = torch_generator(self._config.seed, "batch", step, part, attempt, shard)
+            here = slice(first - self._first, last - self._first)
+            uniform[here].uniform_(generator=generator)
+            normal[here].normal_(generator=generator)
+        return uniform, normal
+
+    def _masks(self, pick: Tensor, extent: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mask [B, M] and which rows are drawn for their label [B].
+
+        A conditional row gives each unit with a chance that is itself uniform, so that few and
+        many given units are equally common. Half of the conditional rows are drawn by label
+        and have it given; P(rest | label) is what they teach, which the resampled label does
+        not change.
+
+        Args:
+            pick: uniforms [B] that choose the kind of each row.
+            extent: uniforms [B, 1], each row's chance.
+            draw: uniforms [B, M].
+        """
+        share, unit = self._config.conditioning.unconditional_share, self._conditioning.label_unit
+        chance = extent.maximum(self._conditioning.favoured * GIVEN_MORE_OFTEN)
+        mask = (draw < chance) & self._conditioning.eligible & (pick >= share)[:, None]
+        if unit is None:
+            return mask.to(torch.float32), torch.zeros_like(pick, dtype=torch.bool)
+        drawn = pick >= 0.5 * (1.0 + share)
+        mask[:, unit] |= drawn
+        return mask.to(torch.float32), drawn
+
+    def batch(self, step: int, part: int = 0, attempt: int = 0, jitter: bool = False) -> Batch:
+        """Return this worker's slice of the batch.
+
+        Args:
+            step: number of the step; with the seed it decides everything.
+            part: number of the batch within the step (several discriminator updates).
+            attempt: roll-backs so far: a repeated step visits the same rows with new draws.
+            jitter: whether the penalty's normals are needed; without them they have width zero.
+        """
+        layout, steps = self._layout, self._config.objective.discriminator_steps
+        uniforms = [1, 1, 1, 1, 1, layout.units, layout.numeric, layout.codes]
+        normals = [self._config.network.noise, layout.dense * jitter, layout.dense * jitter]
+        uniform, normal = self._draws(step, part, attempt, (sum(uniforms), sum(normals)))
+        pick, extent, code, row, mix, draw, position, gumbel = uniform.split(uniforms, dim=1)
+        noise, jitter_real, jitter_fake = normal.split(normals, dim=1)
+        mask, by_label = self._masks(pick[:, 0], extent, draw)
+        index = self._row_numbers(step * steps + part)
+        if self._rare is not None:
+            rare = self._rare.draw(code[:, 0], row[:, 0])
+            index = torch.where(by_label, rare, torch.from_numpy(index)).numpy()
+        batch = Batch(
+            rows=self._dense(index, position),
+            mask=mask,
+            noise=noise,
+            gumbel=gumbel.clamp(TINY, 1.0 - TINY).log_().neg_().log_().neg_(),
+            jitter_real=jitter_real,
+            jitter_fake=jitter_fake,
+            mix=mix,
+            global_size=self.size,
+        )
+        return batch.to(self._device, self._dtype)
+
+    def _dense(self, index: Int64, position: Tensor) -> Tensor:
+        # Taken by numpy: the table may be shared memory that torch must not wrap as writable.
+        fields = self._encoded.take(index)
+        lower, width, codes = map(torch.from_numpy, (fields.lower, fields.width, fields.codes))
+        return dense_rows(self._layout, lower, width, codes + self._offsets, position)
+
+
+def conditioning_of(
+    config: Config, units: Sequence[Sequence[str]], label: tuple[int, int] | None, target: str | None
+) -> Conditioning:
+    """Translate `conditioning` and `data.target` into units.
+
+    Args:
+        config: the run's configuration.
+        units: the columns of each unit.
+        label: categorical field and unit of the target, if it is categorical.
+        target: the label column.
+    """
+    chosen = config.conditioning.columns
+    named = set(chosen) if isinstance(chosen, tuple) else set()
+    favoured = named | ({target} if target is not None else set())
+    eligible = [chosen == "any" or bool(named & set(columns)) for columns in units]
+    allowed = label is not None and eligible[label[1]] and config.conditioning.unconditional_share < 1.0
+    return Conditioning(
+        eligible=torch.tensor(eligible, dtype=torch.bool),
+        favoured=torch.tensor([bool(favoured & set(columns)) for columns in units], dtype=torch.float32),
+        label=label[0] if label is not None and allowed else None,
+        label_unit=label[1] if label is not None and allowed else None,
+    )

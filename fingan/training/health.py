@@ -1,0 +1,117 @@
+"""Detectors of unhealthy training; a detected state is rolled back, not carried on.
+
+All inputs are the same on every worker, so all workers decide alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fingan.networks.batch import Batch
+
+Ailment = Literal["non_finite", "exploding", "vanishing", "saturated", "collapsed"]
+
+EXPLODING = 1e3
+VANISHING = 1e-9
+SATURATED = 0.99
+COLLAPSED = 0.05
+PATIENCE = 4
+MEMORY = 20
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Statistics of one window of steps, over all workers.
+
+    Attributes:
+        certainty: mean of σ(D(x) - D(G(z))) over pairs with nothing given, 0 … 1; 0.5 cannot tell.
+        spread: total variance of what is generated over that of the same places in real rows.
+        weight_norm: norm of all weights.
+        discriminator_norm, generator_norm: gradient norms of the window's last step.
+    """
+
+    certainty: float
+    spread: float
+    weight_norm: float
+    discriminator_norm: float
+    generator_norm: float
+
+
+class HealthMonitor:
+    """Watches windows of steps and names what is wrong, if anything."""
+
+    def __init__(self, bounded_scores: bool = True) -> None:
+        """Start with a clean record; `bounded_scores` False ignores saturation (Wasserstein critics)."""
+        self._bounded = bounded_scores
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past, as after a roll-back."""
+        self._norms: deque[float] = deque(maxlen=MEMORY)
+        self._runs: dict[Ailment, int] = {"saturated": 0, "collapsed": 0, "vanishing": 0}
+
+    @property
+    def sound(self) -> bool:
+        """Whether the newest window showed no sign at all, so that its end is worth returning to."""
+        return not any(self._runs.values())
+
+    def check(self, vitals: Vitals) -> Ailment | None:
+        """Return what is wrong after this window; None when all is well.
+
+        Non-finite values and exploding gradients count at once, the others after
+        `PATIENCE` windows in a row.
+        """
+        if not all(math.isfinite(value) for value in dataclasses.astuple(vitals)):
+            return "non_finite"
+        norm = max(vitals.discriminator_norm, vitals.generator_norm)
+        usual = sorted(self._norms)[len(self._norms) // 2] if len(self._norms) >= PATIENCE else math.inf
+        self._norms.append(norm)
+        if norm > EXPLODING * max(usual, VANISHING):
+            return "exploding"
+        return self._lasting(
+            {
+                "saturated": self._bounded and vitals.certainty >= SATURATED,
+                "collapsed": vitals.spread < COLLAPSED,
+                "vanishing": vitals.generator_norm < VANISHING,
+            }
+        )
+
+    def _lasting(self, signs: dict[Ailment, bool]) -> Ailment | None:
+        for ailment, present in signs.items():
+            self._runs[ailment] = self._runs[ailment] + 1 if present else 0
+        return next((a for a, windows in self._runs.items() if windows >= PATIENCE), None)
+
+
+def spread_sums(batch: Batch, fake: Tensor, unit: Tensor) -> Tensor:
+    """Return local sums [5 · D, float64] from which `spread_of` gets the spread, once they are added up.
+
+    Only open places count: given ones repeat the real row, and would hide a collapse.
+
+    Args:
+        batch: the last batch.
+        fake: the rows generated for it [B, D].
+        unit: conditioning unit of each dense position [D].
+    """
+    is_open = 1.0 - batch.mask.index_select(1, unit).double()
+    sums = [is_open.sum(dim=0)]
+    for rows in (batch.rows.double(), fake.double()):
+        sums += [(is_open * rows).sum(dim=0), (is_open * rows.square()).sum(dim=0)]
+    return torch.cat(sums)
+
+
+def spread_of(sums: Tensor) -> float:
+    """Return the total variance of generated rows over that of real ones; 1 where real rows have none."""
+    count, *moments = sums.view(5, -1)
+    count = count.clamp(min=1.0)
+    real, made = (
+        (squares / count - (total / count).square()).clamp(min=0.0).sum()
+        for total, squares in (moments[:2], moments[2:])
+    )
+    return float(made / real) if float(real) > 0.0 else 1.0

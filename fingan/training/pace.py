@@ -1,0 +1,133 @@
+"""When a run is over and when it validates: by steps, by the clock, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fingan.config import TrainingConfig
+from fingan.training.state import Progress
+
+REASONS = ("", "finished", "time budget", "early stop", "interrupted")
+
+VALIDATION_SHARE = 0.1
+"""Validations may take this share of a time budget at most."""
+
+UNTIMED_STEPS = 10_000
+"""Plan of a run that nothing but a time budget ends, before its first steps are timed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Rank 0's decision after a window, as numbers that can be broadcast.
+
+    Attributes:
+        reason: why training ends, one of `REASONS`; empty when it goes on.
+        validate: whether a validation is due.
+        planned: steps that the run is expected to take.
+        elapsed: seconds of training so far, over all resumptions.
+    """
+
+    reason: str
+    validate: bool
+    planned: int
+    elapsed: float
+
+    def pack(self) -> list[float]:
+        """Return the verdict as numbers."""
+        return [float(REASONS.index(self.reason)), float(self.validate), float(self.planned), self.elapsed]
+
+    @classmethod
+    def unpack(cls, numbers: Sequence[float]) -> Verdict:
+        """Read what `pack` wrote."""
+        return cls(REASONS[int(numbers[0])], bool(numbers[1]), int(numbers[2]), numbers[3])
+
+
+class Pace:
+    """Measures the run and plans its end.
+
+    With a time budget the number of steps is an estimate that improves as the run goes on;
+    with steps alone the plan is fixed, and so is every decision of the run.
+
+    Args:
+        config: steps, time budget and validations.
+        progress: where the run stands, kept up to date by the loop.
+        clock: seconds since any moment, never going back.
+    """
+
+    def __init__(self, config: TrainingConfig, progress: Progress, clock: Callable[[], float]) -> None:
+        self._config, self._progress, self._clock = config, progress, clock
+        self._started = clock()
+        self._before = progress.elapsed
+        self._taken = 0
+        self._validation_seconds = 0.0
+        self._last_cost = 0.0
+        self._last_validation = progress.elapsed
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training now, over all resumptions."""
+        return self._before + self._clock() - self._started
+
+    def stepped(self) -> None:
+        """Count a step; one that is rolled back later took its time all the same."""
+        self._taken += 1
+
+    def _seconds_per_step(self) -> float:
+        spent = self.elapsed - self._before - self._validation_seconds
+        return spent / self._taken if self._taken else 0.0
+
+    def rows_per_second(self, batch_size: int) -> float:
+        """Return real rows per second of this process's life, validations apart."""
+        per_step = self._seconds_per_step()
+        return batch_size / per_step if per_step > 0.0 else 0.0
+
+    def remaining(self) -> float:
+        """Return the expected seconds until the end, validations apart."""
+        by_steps = max(0, self._progress.planned - self._progress.step) * self._seconds_per_step()
+        budget = self._config.time_budget
+        return by_steps if budget is None else min(by_steps, max(0.0, budget - self.elapsed))
+
+    def _planned(self) -> int:
+        """Return the steps that fit into the budget, no more than asked for."""
+        config, step = self._config, self._progress.step
+        limit = UNTIMED_STEPS if config.steps is None else config.steps
+        if config.time_budget is None:
+            return limit
+        per_step = self._seconds_per_step()
+        if per_step <= 0.0:
+            return max(step, self._progress.planned) if self._progress.planned else limit
+        left = max(0.0, config.time_budget - self.elapsed)
+        by_time = step + int(left * (1.0 - VALIDATION_SHARE) / per_step)
+        return by_time if config.steps is None else min(config.steps, by_time)
+
+    def _validation_due(self, planned: int) -> bool:
+        config, progress = self._config, self._progress
+        if config.time_budget is None:
+            return progress.step - progress.validated_step >= max(1, planned // config.validations)
+        gap = max(config.time_budget / config.validations, self._last_cost / VALIDATION_SHARE)
+        return self.elapsed - self._last_validation >= gap
+
+    def _reason(self, planned: int) -> str:
+        config = self._config
+        if config.time_budget is not None and self.elapsed >= config.time_budget:
+            return "time budget"
+        if self._progress.step < planned:
+            return ""
+        return (
+            "finished" if config.steps is not None and self._progress.step >= config.steps else "time budget"
+        )
+
+    def verdict(self, stop: bool) -> Verdict:
+        """Decide after a window whether to stop (`stop`: the user asks for it) and whether to validate."""
+        planned = self._planned()
+        reason = "interrupted" if stop else self._reason(planned)
+        due = self._taken > 0 and self._validation_due(planned)
+        return Verdict(reason, due, planned, self.elapsed)
+
+    def validated(self, seconds: float) -> None:
+        """Book the cost of a validation that has just ended."""
+        self._validation_seconds += seconds
+        self._last_cost = seconds
+        self._last_validation = self.elapsed
+        self._progress.validated_step = self._progress.step

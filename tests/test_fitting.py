@@ -1,0 +1,174 @@
+"""From a real table to a trained generator, in the three parts that every way of training shares."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from fingan.config.loading import from_mapping
+from fingan.data import infer_schema, read_table
+from fingan.data.demo import GERMAN_CREDIT, demo_table_path
+from fingan.errors import ConfigError, DataError, NotAvailable
+from fingan.fitting import finish, inspect, prepare, start, uses_bf16, validator
+from tests.training.toys import SMALL, Recorder
+
+CPU = torch.device("cpu")
+
+
+def configured(*overrides):
+    return from_mapping({}, [*SMALL, f"data.target={GERMAN_CREDIT.target}", *overrides])
+
+
+@pytest.fixture(scope="module")
+def german() -> pa.Table:
+    return read_table(demo_table_path(GERMAN_CREDIT))
+
+
+@pytest.fixture(scope="module")
+def prepared(german):
+    return prepare(german, configured("training.steps=4"))
+
+
+COMBINATIONS = list(
+    itertools.product(
+        ("relativistic", "wasserstein_gp", "minimax"),
+        ("residual", "dense", "conv"),
+        ("first_order", "exact", "none"),
+    )
+)
+
+
+@pytest.mark.parametrize(("name", "network", "penalty"), COMBINATIONS)
+def test_every_objective_trains_every_network_with_every_penalty(prepared, name, network, penalty):
+    config = configured(
+        "training.steps=4",
+        "compute.precision=fp32",
+        f"objective.name={name}",
+        f"objective.penalty={penalty}",
+        f"network.generator={network}",
+        f"network.discriminator={network}",
+    )
+    hooks = Recorder()
+    run = start(replace(prepared, config=config, validation=None), hooks=hooks)
+    before = [p.detach().clone() for p in run.state.generator.parameters()]
+    result = run.train()
+    assert result.steps == 4
+    assert result.rollbacks == 0
+    assert all(np.isfinite(v) for v in hooks.updates[-1].terms.values())
+    assert all(torch.isfinite(t).all() for t in result.weights.values())
+    after = run.state.generator.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    penalised = hooks.updates[-1].terms["discriminator_penalty"]
+    assert (penalised == 0.0) == (penalty == "none")
+
+
+def test_prepare_splits_and_encodes(german, prepared):
+    assert prepared.rows == german.num_rows == 1000
+    assert len(prepared.encoded) == 900
+    assert prepared.validation.num_rows == 100
+    assert prepared.schema.names == tuple(german.column_names)
+    # Stratified: the rare label has its share on both sides.
+    held = prepared.validation[GERMAN_CREDIT.target].to_pylist()
+    assert held.count(GERMAN_CREDIT.positive) == 30
+
+
+def test_start_finds_the_label(prepared):
+    run = start(prepared)
+    conditioning = run.source._conditioning
+    number = prepared.encoder.unit_of(GERMAN_CREDIT.target)
+    assert conditioning.label_unit == number
+    codes = prepared.encoded.codes[:, conditioning.label]
+    assert sorted(np.bincount(codes).tolist()) == [270, 630]
+
+
+def test_a_trained_generator_keeps_what_was_measured(german):
+    prepared = prepare(german, configured("training.steps=40", "training.validations=2"))
+    hooks = Recorder()
+    result = start(prepared, hooks=hooks).train()
+    assert result.score is not None
+    assert result.best_step in (20, 40)
+    assert hooks.updates[-1].best == result.score
+    generator = finish(prepared, result)
+    sample = generator.sample(50, seed=1)
+    assert sample.num_rows == 50
+    assert sample.column_names == german.column_names
+    assert sample.equals(generator.sample(50, seed=1))
+    training = generator.metrics["training"]
+    assert training["steps"] == 40
+    assert training["score"] == result.score
+    assert training["stopped_by"] == "finished"
+    assert training["rows"] == 1000
+    assert generator.metrics["validation"]["score"] > 0.0
+
+
+def test_few_rows_are_trained_without_validation(german):
+    prepared = prepare(german.slice(0, 200), configured("training.steps=4", "training.batch_size=50"))
+    assert prepared.validation is None
+    assert validator(prepared, False, CPU) is None
+    result = start(prepared).train()
+    assert result.score is None
+    assert "validation" not in finish(prepared, result).metrics
+
+
+def test_inspect_trains_nothing_and_tells_what_was_found(german):
+    doubled = german.append_column("copy", german["age"] if "age" in german.column_names else german[0])
+    found = inspect(doubled, configured())
+    assert found["rows"] == 1000
+    assert found["columns"] == german.num_columns + 1
+    assert any(note.startswith("copy equals") for note in found["notes"])
+
+
+@pytest.mark.parametrize(("precision", "wanted"), [("fp64", False), ("fp32", False), ("bf16", True)])
+def test_a_given_precision_is_used(precision, wanted):
+    assert uses_bf16(configured(f"compute.precision={precision}"), CPU) is wanted
+
+
+def test_auto_follows_the_processor(monkeypatch):
+    config = configured("compute.precision=auto")
+    for able in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        assert uses_bf16(config, CPU) is able
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rows", "error", "message"),
+    [
+        (
+            ["training.batch_size=500"],
+            400,
+            DataError,
+            r"360 training rows .* set training\.batch_size to at most 360",
+        ),
+        ([], 5, DataError, "10"),
+        (["data.target=creditabilty"], 400, ConfigError, "Did you mean 'creditability'"),
+        (["conditioning.columns=[nothing]"], 400, ConfigError, "unknown column 'nothing'"),
+        (["kind=series"], 400, NotAvailable, "series"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(german, overrides, rows, error, message):
+    with pytest.raises(error, match=message):
+        prepare(german.slice(0, rows), configured(*overrides))
+
+
+def test_an_identifier_is_no_target(german, tmp_path):
+    numbered = german.append_column("id", pa.array([f"row-{i:06d}" for i in range(german.num_rows)]))
+    path = tmp_path / "schema.yaml"
+    path.write_text(infer_schema(numbered).to_yaml(), encoding="utf-8")
+    with pytest.raises(ConfigError, match="the target 'id' is an identifier"):
+        prepare(numbered, configured("data.target=id", f"data.schema={path}"))
+
+
+@pytest.mark.parametrize("kind", ["number", "none"])
+def test_a_numeric_target_or_none_has_no_label(german, kind):
+    names = [
+        n for n, t in zip(german.column_names, german.schema.types, strict=True) if pa.types.is_integer(t)
+    ]
+    wide = max(names, key=lambda n: len(german[n].unique()))
+    target = f"data.target={wide if kind == 'number' else 'null'}"
+    run = start(prepare(german, configured(target, "training.steps=4")))
+    assert run.source._conditioning.label is None
+    assert run.train().steps == 4

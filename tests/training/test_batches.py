@@ -1,0 +1,240 @@
+"""The batch of a step is a function of (seed, step), however many workers share it."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from fingan.encoding.layout import Layout
+from fingan.encoding.table import EncodedTable
+from fingan.errors import ConfigError, DataError
+from fingan.networks import Batch
+from fingan.training import BatchSource, Conditioning, conditioning_of
+from fingan.training.batches import RareCodes, shard_bounds
+from tests.training.toys import CONDITIONING, FREE, LABEL_UNIT, LAYOUT, NONE, make_source, settings, table
+
+TENSORS = [f.name for f in dataclasses.fields(Batch) if f.name != "global_size"]
+ONE_NUMBER = Layout(1, (), 1, (0,), (NONE,))
+
+
+def numbered(rows: int) -> EncodedTable:
+    """A table whose row i is the number (i + ½) / rows."""
+    lower = ((np.arange(rows) + 0.5) / rows).astype(np.float32)[:, None]
+    return EncodedTable(lower, np.zeros_like(lower), np.zeros((rows, 0), np.int32))
+
+
+def row_numbers(batch: Batch, rows: int) -> np.ndarray:
+    return np.rint(torch.special.ndtr(batch.rows[:, 0].double()).numpy() * rows - 0.5).astype(int)
+
+
+def join(parts: list[Batch], name: str) -> torch.Tensor:
+    return torch.cat([getattr(part, name) for part in parts])
+
+
+@pytest.mark.parametrize("world", [2, 3, 4, 5, 16])
+def test_workers_together_draw_what_one_draws(world):
+    config = settings()
+    alone = make_source(config)
+    peers = [make_source(config, rank=rank, world=world) for rank in range(world)]
+    for step, attempt, jitter in [(0, 0, True), (7, 0, False), (7, 2, True), (1000, 0, True)]:
+        whole = alone.batch(step, 0, attempt, jitter)
+        parts = [peer.batch(step, 0, attempt, jitter) for peer in peers]
+        for name in TENSORS:
+            assert torch.equal(getattr(whole, name), join(parts, name)), name
+        assert all(part.global_size == 62 for part in parts)
+
+
+def test_a_batch_does_not_depend_on_the_ones_before():
+    config = settings()
+    warm, fresh = make_source(config), make_source(config)
+    for step in range(30):
+        warm.batch(step)
+    for name in TENSORS:
+        assert torch.equal(getattr(warm.batch(3), name), getattr(fresh.batch(3), name)), name
+
+
+@given(st.integers(1, 10_000), st.integers(1, 64), st.data())
+def test_shards_tile_the_batch(total, shards, data):
+    shards = min(shards, total)
+    world = data.draw(st.integers(1, shards))
+    bounds = [b for rank in range(world) for b in shard_bounds(total, shards, rank, world)]
+    assert [s for s, _, _ in bounds] == list(range(shards))
+    assert bounds[0][1] == 0
+    assert bounds[-1][2] == total
+    assert all(left[2] == right[1] for left, right in itertools.pairwise(bounds))
+    assert all(last > first for _, first, last in bounds)
+
+
+@examples(max_examples=15)
+@given(st.integers(20, 300), st.integers(2, 20), st.integers(1, 3), st.integers(1, 5))
+def test_every_epoch_visits_every_row_once(rows, size, parts, world):
+    config = settings(f"training.batch_size={size}", f"objective.discriminator_steps={parts}")
+    free = Conditioning(torch.zeros(1, dtype=torch.bool), torch.zeros(1))
+    world = min(world, size)
+    sources = [BatchSource(numbered(rows), ONE_NUMBER, config, free, r, world) for r in range(world)]
+    steps = -(-2 * rows // (size * parts))
+    seen = np.concatenate(
+        [
+            row_numbers(source.batch(step, part), rows)
+            for step in range(steps)
+            for part in range(parts)
+            for source in sources
+        ]
+    )
+    first, second = seen[:rows], seen[rows : 2 * rows]
+    assert sorted(first) == sorted(second) == list(range(rows))
+    assert rows < 8 or (first != second).any()
+
+
+def test_a_repeated_step_visits_the_same_rows_with_new_draws():
+    source = BatchSource(numbered(100), ONE_NUMBER, settings(), FREE_ONE)
+    before, after = source.batch(5, 0, 0), source.batch(5, 0, 1)
+    assert (row_numbers(before, 100) == row_numbers(after, 100)).all()
+    assert not torch.equal(before.noise, after.noise)
+    assert not torch.equal(source.batch(5, 1).noise, before.noise)
+
+
+FREE_ONE = Conditioning(torch.zeros(1, dtype=torch.bool), torch.zeros(1))
+
+
+def many(source: BatchSource, steps: int = 150) -> tuple[torch.Tensor, torch.Tensor]:
+    batches = [source.batch(step) for step in range(steps)]
+    return join(batches, "mask"), join(batches, "rows")
+
+
+@pytest.mark.statistical
+def test_mask_statistics():
+    # 9 300 rows, so a share is off by less than .025 but once in 10^5 runs; the seed is fixed.
+    config = settings("conditioning.unconditional_share=0.4")
+    plain = dataclasses.replace(CONDITIONING, favoured=torch.zeros(5), label=None, label_unit=None)
+    mask, _ = many(make_source(config, plain))
+    # A uniform chance leaves all five open with probability 1/6, and makes any count equally common.
+    assert float((mask.sum(1) == 0).double().mean()) == pytest.approx(0.4 + 0.6 / 6, abs=0.025)
+    counts = torch.bincount(mask.sum(1).long(), minlength=6)[1:] / len(mask)
+    torch.testing.assert_close(counts, torch.full((5,), 0.1), atol=0.02, rtol=0)
+
+    favoured, _ = many(make_source(config, dataclasses.replace(plain, favoured=CONDITIONING.favoured)))
+    given_share = favoured.mean(dim=0)
+    assert float(given_share[LABEL_UNIT]) == pytest.approx(0.6 * 0.625, abs=0.025)
+    assert float(given_share[0]) == pytest.approx(0.6 * 0.5, abs=0.025)
+
+    labelled, _ = many(make_source(config))
+    assert float(labelled[:, LABEL_UNIT].mean()) == pytest.approx(0.6 * (0.5 + 0.5 * 0.625), abs=0.025)
+
+
+@pytest.mark.parametrize(("share", "given_share"), [(1.0, 0.0), (0.0, 0.5)])
+def test_extreme_shares(share, given_share):
+    config = settings(f"conditioning.unconditional_share={share}")
+    mask, _ = many(make_source(config, dataclasses.replace(CONDITIONING, label=None, label_unit=None)), 60)
+    assert float(mask[:, 0].mean()) == pytest.approx(given_share, abs=0.03)
+
+
+def test_only_eligible_units_are_given():
+    eligible = torch.tensor([True, False, True, False, False])
+    mask, _ = many(make_source(settings(), dataclasses.replace(CONDITIONING, eligible=eligible)), 30)
+    assert mask[:, ~eligible].sum() == 0
+    assert (mask[:, eligible].sum(0) > 0).all()
+    nothing, _ = many(make_source(settings(), FREE), 5)
+    assert nothing.sum() == 0
+
+
+def test_rare_classes_are_shown_as_conditions_and_nowhere_else():
+    """Rows whose label is not given are those of a run without resampling, bit for bit."""
+    config = settings()
+    plain = dataclasses.replace(CONDITIONING, label=None, label_unit=None)
+    (mask, rows), (plain_mask, plain_rows) = many(make_source(config)), many(make_source(config, plain))
+    is_open = mask[:, LABEL_UNIT] == 0
+    assert 0.5 < float(is_open.double().mean()) < 0.7
+    assert torch.equal(rows[is_open], plain_rows[is_open])
+    assert torch.equal(mask[is_open], plain_mask[is_open])
+    rare = rows[:, LAYOUT.numeric + 1]
+    # √n weights: 13 rows against 387 are drawn 15.5 % of the time where the label is drawn.
+    drawn = ~is_open & (rows != plain_rows).any(1)
+    assert float(rare[is_open].mean()) == pytest.approx(13 / 400, abs=0.01)
+    assert float(rare[drawn].mean()) == pytest.approx(0.155, abs=0.04)
+
+
+def test_rare_codes_reach_every_row_of_every_code_and_no_other():
+    codes = np.array([2, 0, 2, 5, 2, 0, 5, 2], dtype=np.int32)
+    grid = torch.linspace(0, 1, 201)
+    pairs = torch.cartesian_prod(grid, grid)
+    rows = RareCodes(codes).draw(pairs[:, 0], pairs[:, 1]).numpy()
+    assert set(rows) == set(range(8))
+    shares = np.bincount(codes[rows], minlength=6) / len(rows)
+    weights = np.sqrt([2, 0, 4, 0, 0, 2])
+    np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.01)
+
+
+def test_dense_rows_hold_the_fields():
+    batch = make_source(settings(), FREE).batch(0)
+    assert batch.rows.dtype == batch.noise.dtype == batch.mask.dtype == torch.float64
+    blocks = batch.rows[:, LAYOUT.numeric :].split(LAYOUT.widths, dim=1)
+    assert all((block.sum(1) == 1).all() and set(block.unique().tolist()) <= {0.0, 1.0} for block in blocks)
+    assert all(torch.isfinite(getattr(batch, name)).all() for name in TENSORS)
+    assert batch.jitter_real.shape == batch.jitter_fake.shape == (62, 0)
+    assert make_source(settings()).batch(0, jitter=True).jitter_fake.shape == (62, LAYOUT.dense)
+
+
+@pytest.mark.statistical
+def test_noise_is_normal_and_gumbel_is_gumbel():
+    source = make_source(settings())
+    batches = [source.batch(step, jitter=True) for step in range(100)]
+    for name in ("noise", "jitter_real", "jitter_fake"):
+        values = join(batches, name)
+        assert float(values.mean()) == pytest.approx(0.0, abs=0.02)
+        assert float(values.std()) == pytest.approx(1.0, abs=0.02)
+    gumbel = join(batches, "gumbel")
+    assert float(gumbel.mean()) == pytest.approx(0.5772, abs=0.02)
+    assert float(gumbel.std()) == pytest.approx(1.2825, abs=0.03)
+    mix = join(batches, "mix")
+    assert float(mix.mean()) == pytest.approx(0.5, abs=0.02)
+    assert mix.shape[1] == 1
+
+
+def test_a_table_in_shared_memory_is_read_without_a_warning_and_never_written():
+    shared = table()
+    for array in (shared.lower, shared.width, shared.codes):
+        array.flags.writeable = False
+    batch = BatchSource(shared, LAYOUT, settings(), CONDITIONING).batch(0)
+    assert torch.equal(batch.rows, make_source(settings("compute.precision=fp32")).batch(0).rows)
+
+
+def test_too_few_rows_and_too_many_workers():
+    with pytest.raises(DataError, match=r"400 training rows are fewer than a batch of 401.*at most 400"):
+        make_source(settings("training.batch_size=401"))
+    with pytest.raises(ConfigError, match=r"17 workers need at least as many training\.shards, which is 16"):
+        make_source(settings(), world=17)
+    with pytest.raises(ConfigError, match="which is 3"):
+        make_source(settings("training.batch_size=3"), world=4)
+
+
+UNITS = [("age",), ("income",), ("class", "class_name"), ("city", "zip")]
+
+
+def test_conditioning_of_any_none_and_named_columns():
+    label = (1, 2)
+    every = conditioning_of(settings(), UNITS, label, "class")
+    assert every.eligible.tolist() == [True] * 4
+    assert every.favoured.tolist() == [0, 0, 1, 0]
+    assert (every.label, every.label_unit) == (1, 2)
+
+    nothing = conditioning_of(settings("conditioning.columns=none"), UNITS, label, "class")
+    assert not nothing.eligible.any()
+    assert nothing.label is None
+    assert nothing.label_unit is None
+
+    named = conditioning_of(settings("conditioning.columns=[zip, age]"), UNITS, label, "class")
+    assert named.eligible.tolist() == [True, False, False, True]
+    assert named.favoured.tolist() == [1, 0, 1, 1]
+    assert named.label is None
+
+    only = conditioning_of(settings("conditioning.unconditional_share=1.0"), UNITS, label, "class")
+    assert only.label is None
+    untargeted = conditioning_of(settings(), UNITS, None, None)
+    assert untargeted.label is None
+    assert untargeted.favoured.sum() == 0

@@ -1,0 +1,147 @@
+"""When a run ends and validates, by steps and by an injected clock."""
+
+import pytest
+
+from fingan.training import Progress
+from fingan.training.pace import REASONS, UNTIMED_STEPS, Pace, Verdict
+from tests.training.toys import settings
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Drive:
+    """Takes imaginary steps of a fixed length."""
+
+    def __init__(self, *overrides: str, progress: Progress | None = None) -> None:
+        self.clock, self.progress = Clock(), Progress() if progress is None else progress
+        self.pace = Pace(settings(*overrides).training, self.progress, self.clock)
+
+    def steps(self, count: int, seconds: float = 0.1) -> Verdict:
+        for _ in range(count):
+            self.clock.now += seconds
+            self.progress.step += 1
+            self.pace.stepped()
+        verdict = self.pace.verdict(stop=False)
+        self.progress.planned = verdict.planned
+        return verdict
+
+    def validate(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.pace.validated(seconds)
+
+
+BUDGET = ("training.steps=null", "training.time_budget=100s")
+
+
+def test_verdicts_survive_the_broadcast():
+    for reason in REASONS:
+        verdict = Verdict(reason, True, 123_456, 78.9)
+        assert Verdict.unpack(verdict.pack()) == verdict
+
+
+def test_steps_alone_plan_the_same_whatever_the_clock_says():
+    fast, slow = Drive("training.steps=100"), Drive("training.steps=100")
+    for _ in range(4):
+        left, right = fast.steps(20, 0.001), slow.steps(20, 50.0)
+        assert (left.reason, left.validate, left.planned) == (right.reason, right.validate, right.planned)
+        assert left.reason == ""
+        assert left.planned == 100
+    assert fast.steps(20).reason == "finished"
+
+
+def test_steps_spread_validations_evenly():
+    drive = Drive("training.steps=240", "training.validations=4")
+    due = []
+    for _ in range(12):
+        if drive.steps(20).validate:
+            due.append(drive.progress.step)
+            drive.validate(1.0)
+    assert due == [60, 120, 180, 240]
+
+
+def test_a_budget_is_estimated_from_the_first_window_on():
+    drive = Drive(*BUDGET)
+    assert drive.pace.verdict(stop=False).planned == UNTIMED_STEPS
+    # 2 of 100 seconds for 20 steps; a tenth of the rest is set aside for validations.
+    assert drive.steps(20).planned == pytest.approx(20 + 882, abs=1)
+    assert drive.pace.remaining() == pytest.approx(88.2, abs=0.2)
+    assert drive.pace.rows_per_second(50) == pytest.approx(500.0)
+
+
+def test_a_budget_is_kept_and_never_called_finished():
+    drive = Drive(*BUDGET)
+    reason = ""
+    while not reason:
+        reason = drive.steps(20).reason
+    assert reason == "time budget"
+    assert drive.clock.now - 1_000 <= 102.0
+
+
+def test_slower_steps_shorten_the_plan():
+    drive = Drive(*BUDGET)
+    planned = drive.steps(100).planned
+    assert drive.steps(20, 1.0).planned < planned
+
+
+def test_steps_within_a_budget_finish():
+    drive = Drive("training.steps=40", "training.time_budget=100s")
+    assert drive.steps(20).planned == 40
+    assert drive.steps(20).reason == "finished"
+    hurried = Drive("training.steps=4000", "training.time_budget=10s")
+    assert hurried.steps(20).planned == pytest.approx(20 + 72, abs=1)
+    assert hurried.steps(80).reason == "time budget"
+
+
+def test_dear_validations_take_a_tenth_of_the_budget_at_most():
+    drive = Drive(*BUDGET, "training.validations=20")
+    count = 0
+    while not (verdict := drive.steps(5)).reason:
+        if verdict.validate:
+            drive.validate(2.5)
+            count += 1
+    assert 3 <= count <= 4
+
+
+def test_validations_do_not_count_as_training_speed():
+    drive = Drive("training.steps=100")
+    drive.steps(20)
+    drive.validate(30.0)
+    assert drive.pace.rows_per_second(10) == pytest.approx(100.0)
+    assert drive.pace.elapsed == pytest.approx(32.0)
+
+
+def test_a_rolled_back_step_took_its_time_all_the_same():
+    drive = Drive(*BUDGET)
+    drive.steps(40)
+    drive.progress.step = 0
+    verdict = drive.steps(20)
+    assert drive.pace.rows_per_second(1) == pytest.approx(10.0)
+    assert verdict.planned == pytest.approx(20 + 94 * 0.9 / 0.1, abs=1)
+
+
+def test_a_user_may_stop_at_any_time():
+    drive = Drive()
+    assert drive.pace.verdict(stop=True).reason == "interrupted"
+
+
+def test_nothing_is_validated_before_the_first_step_of_this_life():
+    progress = Progress(step=40, planned=60, validated_step=0)
+    drive = Drive("training.steps=60", progress=progress)
+    assert not drive.pace.verdict(stop=False).validate
+    assert drive.steps(20).validate
+
+
+def test_a_resumed_run_counts_what_was_spent_before():
+    progress = Progress(step=900, planned=1_000, elapsed=95.0)
+    drive = Drive(*BUDGET, progress=progress)
+    assert drive.pace.verdict(stop=False) == Verdict("", False, 1_000, 95.0)
+    assert drive.steps(20).planned == pytest.approx(920 + 27, abs=1)
+    assert drive.steps(30).reason == "time budget"
+    spent = Drive(*BUDGET, progress=Progress(step=900, planned=1_000, elapsed=100.0))
+    assert spent.pace.verdict(stop=False).reason == "time budget"
