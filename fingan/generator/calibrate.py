@@ -1,0 +1,67 @@
+"""Fit a calibration from an engine's own rows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from fingan.encoding.layout import Layout
+from fingan.encoding.units import CopyUnit
+from fingan.generator.calibration import Calibration, fit_knots, fit_offsets
+from fingan.generator.engine import BLOCK, Engine, gumbel_noise
+from fingan.types import Bool, Float32
+
+OFFSET_ROWS = 50_000
+
+
+def copy_fields(engine: Engine) -> list[tuple[int, int]]:
+    """Return (numeric field, categorical field) of the units whose number only counts at code 0."""
+    found = []
+    numeric = category = 0
+    for unit in engine.encoder.units:
+        kinds = [spec.kind for spec in unit.fields]
+        if isinstance(unit, CopyUnit):
+            found.append((numeric, category))
+        numeric += kinds.count("numeric")
+        category += kinds.count("category")
+    return found
+
+
+def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
+    """Return the engine with a calibration fitted on `rows` unconditional rows of its own.
+
+    All numbers are kept, the logits of the first 50,000 rows, and beyond those only the logits
+    that say whether a number counts: wide categories stay within bounded memory.
+
+    Args:
+        engine: network and encoder; its present calibration is ignored.
+        rows: how many rows to look at, rounded up to whole blocks.
+        seed: key of the rows' noise.
+    """
+    layout, copies = engine.encoder.layout, copy_fields(engine)
+    numbers, logits = [], []
+    scores: dict[int, list[Float32]] = {field: [] for field, _ in copies}
+    for block in range(-(-rows // BLOCK)):
+        normal, uniform = engine.draw(seed, "calibrate", block)
+        raw = engine.raw(normal, None, None)
+        numbers.append(raw[:, : layout.numeric])
+        if block * BLOCK < OFFSET_ROWS:
+            logits.append(raw[:, layout.numeric :])
+        for field, category in copies:
+            span = _span(layout, category)
+            noise = gumbel_noise(uniform[:, span]).numpy()
+            scores[field].append(raw[:, layout.numeric :][:, span] + noise)
+    offsets = fit_offsets(layout, np.concatenate(logits), engine.encoder.frequencies())
+    free: dict[int, Bool] = {}
+    for field, category in copies:
+        drawn = np.concatenate(scores[field]) + offsets[_span(layout, category)]
+        free[field] = drawn.argmax(axis=1) == 0
+    knots, normal_scores = fit_knots(np.concatenate(numbers), free)
+    return dataclasses.replace(engine, calibration=Calibration(knots, normal_scores, offsets))
+
+
+def _span(layout: Layout, category: int) -> slice:
+    """Return where a categorical field stands among the logits."""
+    start = sum(layout.widths[:category])
+    return slice(start, start + layout.widths[category])

@@ -1,0 +1,68 @@
+"""The stored sample of a bundle: proof that it still gives the rows that it gave when it was saved.
+
+A change of library, processor or code may change rows that no hash of files can notice. So a
+bundle keeps, for sixteen rows of a fixed seed, the network's raw output, the calibrated fields
+and a digest of the decoded rows (not the rows).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.generator.engine import Engine, RawBlock
+
+ROWS = 16
+TOLERANCE = {False: 1e-3, True: 0.15}
+"""Largest difference of outputs in fp32 and in bf16, relative to the largest output."""
+
+
+def record(engine: Engine) -> tuple[dict[str, np.ndarray], str]:
+    """Return the arrays of the stored sample and the digest of its rows."""
+    block = engine.block(0, 0, None, "replay").cut(0, ROWS)
+    arrays = {"raw": _raw(engine), "u": block.u, "codes": block.codes, "spare": block.spare}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(engine, block)
+
+
+def difference(engine: Engine, arrays: Mapping[str, np.ndarray], digest: object) -> str:
+    """Say what an engine does otherwise than the stored sample; an empty string when nothing.
+
+    Network and calibration are compared within a tolerance, because the last bits differ
+    between processors; decoding starts from the stored fields and must give the same rows.
+    """
+    tolerance = TOLERANCE[engine.autocast]
+    stored, raw = arrays["raw"], _raw(engine)
+    scale = max(1.0, float(np.abs(stored).max(initial=0.0)))
+    if stored.shape != raw.shape or not np.allclose(raw, stored, rtol=0.0, atol=tolerance * scale):
+        return "its network gives another output"
+    numeric = engine.encoder.layout.numeric
+    if not np.allclose(engine.calibration.u(stored[:, :numeric]), arrays["u"], rtol=0.0, atol=1e-6):
+        return "its calibration gives other values"
+    block = RawBlock(arrays["u"], arrays["codes"], arrays["spare"], None)
+    return "" if _digest(engine, block) == digest else "its encoder gives other rows"
+
+
+def _raw(engine: Engine) -> np.ndarray:
+    normal, _ = engine.draw(0, "replay", 0)
+    return engine.raw(normal, None, None)[:ROWS]
+
+
+def _digest(engine: Engine, block: RawBlock) -> str:
+    rows = engine.decode([block], np.arange(block.u.shape[0], dtype=np.int64), 0)
+    texts = [[_text(value) for value in column.to_pylist()] for column in _plain(rows)]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def _plain(rows: pa.RecordBatch) -> list[pa.Array]:
+    """Return columns whose values Python has a type for: times as ticks, which may be nanoseconds."""
+    temporal = pa.types.is_temporal
+    return [c.cast(pa.int64()) if temporal(c.type) and c.type.bit_width == 64 else c for c in rows.columns]
+
+
+def _text(value: object) -> str:
+    # Six digits: the last bits of a float may depend on the processor's multiply-add.
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)

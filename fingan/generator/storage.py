@@ -1,0 +1,104 @@
+"""A generator as a bundle: safetensors and JSON, verified and replayed when it is loaded."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fingan.config import Config, from_mapping, to_mapping
+from fingan.data.schema import TableSchema
+from fingan.encoding.table import TableEncoder
+from fingan.errors import BundleError, FinganError
+from fingan.generator.calibration import Calibration
+from fingan.generator.card import model_card
+from fingan.generator.engine import Engine
+from fingan.generator.model import Generator
+from fingan.generator.replay import difference, record
+from fingan.networks.tabular import build_generator
+from fingan.registry.bundle import Bundle, read_bundle, write_bundle
+from fingan.rng import torch_generator
+from fingan.types import Json
+
+
+def save_generator(generator: Generator, path: str | Path) -> None:
+    """Write a bundle; it holds no training row and no identifier.
+
+    Raises:
+        BundleError: the directory exists or cannot be written.
+    """
+    engine = generator.engine
+    encoder, arrays = engine.encoder.state()
+    sample, digest = record(engine)
+    documents: dict[str, Json | str] = {
+        "schema": generator.schema.to_mapping(),
+        "encoder": encoder,
+        "config": to_mapping(_portable(generator.config)),
+        "metrics": generator.metrics,
+        "MODEL_CARD.md": model_card(generator),
+    }
+    tensors = {
+        "generator": {k: v.detach().float().cpu().numpy() for k, v in engine.network.state_dict().items()},
+        "encoder": arrays,
+        "calibration": engine.calibration.arrays(),
+        "replay": sample,
+    }
+    fields = {
+        "kind": generator.config.kind,
+        "precision": "bf16" if engine.autocast else "fp32",
+        "processor": platform.machine(),
+        "schema": generator.schema.fingerprint(),
+        "replay": digest,
+    }
+    write_bundle(path, documents, {k: v for k, v in tensors.items() if v}, fields)
+
+
+def _portable(config: Config) -> Config:
+    """Return the configuration without the path of a schema file: the bundle has the schema itself."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"schema_path": None})})
+
+
+def _rebuild(bundle: Bundle, device: torch.device) -> Generator:
+    schema = TableSchema.from_mapping(bundle.document("schema"))
+    config = from_mapping(bundle.document("config"))
+    encoder = TableEncoder.from_state(schema, bundle.document("encoder"), bundle.tensors.get("encoder", {}))
+    weights_of = torch_generator(config.seed, "generator")
+    network = build_generator(encoder.layout, config.network, generator=weights_of)
+    weights = {k: torch.from_numpy(np.array(v)) for k, v in bundle.group("generator").items()}
+    network.load_state_dict(weights)
+    engine = Engine(
+        network=network.requires_grad_(False).to(device),
+        encoder=encoder,
+        calibration=Calibration.from_arrays(bundle.group("calibration")),
+        noise=config.network.noise,
+        autocast=bundle.manifest.fields.get("precision") == "bf16",
+        device=device,
+    )
+    return Generator(engine, config, bundle.document("metrics"))
+
+
+def load(path: str | Path, device: str = "cpu") -> Generator:
+    """Load a bundle, check it against its manifest and replay its stored sample.
+
+    Args:
+        path: a bundle directory.
+        device: where the network shall run.
+
+    Raises:
+        BundleError: the bundle is torn, altered, or does not give the rows that it gave when saved.
+    """
+    where, bundle = torch.device(device), read_bundle(path)
+    try:
+        generator = _rebuild(bundle, where)
+        problem = difference(generator.engine, bundle.group("replay"), bundle.manifest.fields.get("replay"))
+    except FinganError as error:
+        raise BundleError(f"bundle {path} cannot be read: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"bundle {path} is inconsistent: {error}; fetch it again or train anew") from error
+    if problem:
+        raise BundleError(
+            f"bundle {path} does not replay its stored sample: {problem}; fetch it again or train anew"
+        )
+    return generator

@@ -1,0 +1,123 @@
+"""The façade that data scientists use: fit, sample, evaluate, save."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from fingan.config import Config, from_mapping, load, to_mapping
+from fingan.errors import UserError
+from fingan.fitting import finish, prepare, start
+
+if TYPE_CHECKING:
+    from fingan.evaluation import Report
+    from fingan.generator import Generator
+    from fingan.training import Hooks
+
+
+class Synthesizer:
+    """Learns a table and samples from it.
+
+    Example:
+        >>> synth = Synthesizer(target="Class")          # doctest: +SKIP
+        >>> synth.fit("loans.parquet").sample(1000, where={"Class": "bad"})
+
+    Args:
+        target: the label column, if there is one.
+        kind: `table` (price series come later).
+        config: a configuration or the path of one; the defaults otherwise.
+        overrides: `section.key=value` texts, as on the command line.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        kind: str | None = None,
+        config: Config | str | Path | None = None,
+        overrides: Iterable[str] = (),
+    ) -> None:
+        base = config if isinstance(config, Config) else load(config)
+        values = to_mapping(base)
+        if target is not None:
+            values["data"]["target"] = target
+        if kind is not None:
+            values["kind"] = kind
+        self.config = from_mapping(values, overrides)
+        self._generator: Generator | None = None
+        self._real: pa.Table | None = None
+
+    @property
+    def generator(self) -> Generator:
+        """The trained generator.
+
+        Raises:
+            UserError: nothing has been fitted yet.
+        """
+        if self._generator is None:
+            raise UserError("this synthesizer has not been fitted; call fit(table) first")
+        return self._generator
+
+    def fit(self, table: object, hooks: Hooks | None = None) -> Self:
+        """Train on a table in this process; `fingan.cluster.train` does the same on many workers.
+
+        Args:
+            table: pandas, Arrow, polars, a path or a URL.
+            hooks: what to tell of the progress.
+        """
+        from fingan.data import conform, read_table
+
+        real = read_table(table)
+        prepared = prepare(real, self.config)
+        self._generator = finish(prepared, start(prepared, hooks=hooks).train())
+        self._real = conform(real, prepared.schema, drop_extra=True)
+        return self
+
+    def sample(
+        self, rows: int, where: Mapping[str, Any] | None = None, seed: int = 0, offset: int = 0
+    ) -> Any:
+        """Return generated rows as a pandas DataFrame.
+
+        Args:
+            rows: how many.
+            where: column → value that every row shall have.
+            seed: of the sample.
+            offset: number of the first row.
+        """
+        return self.generator.sample(rows, where, seed, offset).to_pandas()
+
+    def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> Any:
+        """Return the table with its gaps filled, as a pandas DataFrame; see `Generator.impute`."""
+        return self.generator.impute(table, columns, seed).to_pandas()
+
+    def evaluate(self, holdout: object | None = None, seed: int = 0) -> Report:
+        """Compare as many generated rows as there were training rows with the training rows.
+
+        Args:
+            holdout: real rows that were not trained on, for utility and memorisation.
+            seed: of sample and metrics.
+        """
+        from fingan.data import conform, read_table
+        from fingan.evaluation import evaluate
+
+        if self._real is None:
+            raise UserError("evaluate needs the training rows; call fit(table) in this process first")
+        schema = self.generator.schema
+        held = None if holdout is None else conform(read_table(holdout), schema, drop_extra=True)
+        synthetic = self.generator.sample(self._real.num_rows, seed=seed)
+        data = self.config.data
+        return evaluate(
+            self._real,
+            synthetic,
+            schema,
+            holdout=held,
+            target=data.target,
+            constraints=data.constraints,
+            seed=seed,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the trained generator as a bundle directory."""
+        self.generator.save(path)

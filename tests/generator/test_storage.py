@@ -1,0 +1,165 @@
+"""Bundles of generators: round trip, damage, replay, and what must not be in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import safetensors.numpy
+import torch
+
+from fingan import load
+from fingan.errors import BundleError, NotFound
+from fingan.generator.storage import _portable
+from tests.registry.helpers import edit_manifest, forge
+from tests.tiny import SECRET, arrow, config, generator
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    generator().save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def alter(bundle: Path, group: str, name: str, change) -> None:
+    """Alter a tensor and make the manifest match."""
+    file = f"{group}.safetensors"
+    tensors = safetensors.numpy.load((bundle / file).read_bytes())
+    tensors[name] = change(tensors[name])
+    forge(bundle, file, safetensors.numpy.save(tensors))
+
+
+def test_a_loaded_generator_gives_the_same_rows(bundle):
+    again = load(bundle)
+    for where in (None, {"label": "bad"}):
+        assert again.sample(3000, where, seed=4).equals(generator().sample(3000, where, seed=4))
+    assert again.config == generator().config
+    assert again.metrics == generator().metrics
+    torn = arrow().slice(0, 300)
+    assert again.impute(torn, seed=1).equals(generator().impute(torn, seed=1))
+
+
+def test_a_bundle_is_written_whole_and_never_over_another(bundle):
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    with pytest.raises(BundleError, match="exists"):
+        generator().save(bundle)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_no_training_row_and_no_identifier_is_in_any_file(bundle):
+    customers = [value.encode() for value in arrow()["customer"].to_pylist()]
+    for path in bundle.iterdir():
+        data = path.read_bytes()
+        assert SECRET.encode() not in data, path.name
+        assert not [value for value in customers if value in data], path.name
+
+
+def test_the_path_of_a_schema_file_stays_at_home():
+    own = config("data.schema=folder/of/a/user/schema.yaml")
+    assert _portable(own).data.schema_path is None
+    assert _portable(own).network == own.network
+
+
+@pytest.mark.parametrize("file", ["generator.safetensors", "encoder.json", "schema.json", "manifest.json"])
+def test_a_torn_file_is_named(bundle, file):
+    data = (bundle / file).read_bytes()
+    (bundle / file).write_bytes(data[: len(data) // 2])
+    with pytest.raises(BundleError, match=file):
+        load(bundle)
+
+
+@pytest.mark.parametrize("file", ["generator.safetensors", "encoder.json", "calibration.safetensors"])
+def test_a_flipped_bit_is_found(bundle, file):
+    data = bytearray((bundle / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / file).write_bytes(data)
+    with pytest.raises(BundleError, match=file):
+        load(bundle)
+
+
+def test_a_missing_and_an_extra_file_are_found(bundle):
+    (bundle / "more.txt").write_text("hello")
+    with pytest.raises(BundleError, match=r"more\.txt"):
+        load(bundle)
+    (bundle / "more.txt").unlink()
+    (bundle / "schema.json").unlink()
+    with pytest.raises(BundleError, match=r"schema\.json"):
+        load(bundle)
+
+
+def test_no_bundle_at_all_is_not_found(tmp_path):
+    with pytest.raises(NotFound):
+        load(tmp_path / "none")
+
+
+def test_altered_weights_do_not_replay_even_if_the_manifest_matches(bundle):
+    name = max(generator().engine.network.state_dict(), key=lambda n: n.endswith("weight"))
+    alter(bundle, "generator", name, lambda w: w + np.float32(0.05))
+    with pytest.raises(BundleError, match="network gives another output"):
+        load(bundle)
+
+
+def test_an_altered_calibration_does_not_replay(bundle):
+    alter(bundle, "calibration", "knots", lambda knots: knots + 0.5)
+    with pytest.raises(BundleError, match="calibration gives other values"):
+        load(bundle)
+
+
+def test_an_altered_encoder_does_not_replay(bundle):
+    document = json.loads((bundle / "encoder.json").read_text())
+    document["aliases"] = {"years": "fee"}
+    forge(bundle, "encoder.json", json.dumps(document).encode())
+    with pytest.raises(BundleError):
+        load(bundle)
+
+
+def test_an_altered_digest_does_not_replay(bundle):
+    edit_manifest(bundle, lambda content: content["fields"].update(replay="0" * 64))
+    with pytest.raises(BundleError, match="encoder gives other rows"):
+        load(bundle)
+
+
+@pytest.mark.parametrize("values", [{}, {"units": []}, {"units": 3, "aliases": 1}])
+def test_a_document_of_another_shape_is_a_bundle_error(bundle, values):
+    forge(bundle, "encoder.json", json.dumps(values).encode())
+    with pytest.raises(BundleError):
+        load(bundle)
+
+
+def test_weights_of_another_architecture_are_a_bundle_error(bundle):
+    document = json.loads((bundle / "config.json").read_text())
+    document["network"]["width"] = 32
+    forge(bundle, "config.json", json.dumps(document).encode())
+    with pytest.raises(BundleError, match="inconsistent"):
+        load(bundle)
+
+
+def test_the_replay_survives_the_last_bits(bundle):
+    alter(bundle, "replay", "raw", lambda raw: raw * (1 + 1e-6))
+    assert load(bundle).sample(10).num_rows == 10
+
+
+def test_loading_leaves_the_number_of_threads_alone(bundle):
+    before = torch.get_num_threads()
+    load(bundle).sample(10, threads=2)
+    assert torch.get_num_threads() == before
+
+
+def test_the_model_card_escapes_hostile_column_names(tmp_path):
+    from fingan.generator import card
+
+    assert "<script" not in card._cell("<script>alert(1)</script>").replace("\\<", "")
+    assert card._cell("a|b\nc") == "a\\|b c"
+    generator().save(tmp_path / "bundle")
+    text = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    assert text.count("\n| ") >= len(arrow().column_names)
+
+
+def test_rows_keep_the_arrow_types_of_the_schema(bundle):
+    rows = load(bundle).sample(20)
+    assert rows.schema == generator().schema.arrow()
+    assert pa.types.is_decimal(rows.schema.field("fee").type)

@@ -1,0 +1,73 @@
+"""The façade: fit, sample, impute, evaluate, save."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import fingan
+from fingan.errors import ConfigError, DataError, NotAvailable, UserError
+from tests.tiny import SETTINGS, arrow, config, frame
+
+
+@pytest.fixture(scope="module")
+def fitted() -> fingan.Synthesizer:
+    return fingan.Synthesizer(target="label", overrides=SETTINGS).fit(frame())
+
+
+def test_fit_returns_itself_and_samples_a_frame(fitted):
+    rows = fitted.sample(200, where={"label": "bad"}, seed=1)
+    assert isinstance(rows, pd.DataFrame)
+    assert list(rows.columns) == list(frame().columns)
+    assert set(rows["label"]) == {"bad"}
+    parts = [fitted.sample(100, {"label": "bad"}, seed=1, offset=offset) for offset in (0, 100)]
+    assert rows.equals(pd.concat(parts, ignore_index=True))
+
+
+def test_the_same_table_in_another_form_gives_the_same_generator(fitted, tmp_path):
+    path = tmp_path / "table.parquet"
+    frame().to_parquet(path, index=False)
+    again = fingan.Synthesizer(config=config()).fit(path)
+    assert again.sample(100, seed=3).equals(fitted.sample(100, seed=3))
+
+
+def test_save_and_load_keep_the_rows(fitted, tmp_path):
+    fitted.save(tmp_path / "bundle")
+    loaded = fingan.load(tmp_path / "bundle")
+    assert loaded.sample(50, seed=2).to_pandas().equals(fitted.sample(50, seed=2))
+
+
+def test_impute_gives_a_frame_without_gaps(fitted):
+    torn = frame().head(100)
+    torn.loc[5:20, "city"] = None
+    filled = fitted.impute(torn, ["city"])
+    assert filled["city"].notna().all()
+    assert filled["customer"].tolist() == torn["customer"].tolist()
+
+
+def test_evaluate_measures_against_the_training_rows(fitted):
+    report = fitted.evaluate(arrow(400, seed=1))
+    assert 0.0 <= report["detection_auc"].value <= 1.0
+
+
+@pytest.mark.parametrize("act", [lambda s: s.sample(1), lambda s: s.save("x"), lambda s: s.evaluate()])
+def test_nothing_works_before_fit(act):
+    with pytest.raises(UserError, match="fit"):
+        act(fingan.Synthesizer())
+
+
+def test_series_are_not_available_yet():
+    with pytest.raises(NotAvailable, match="series"):
+        fingan.Synthesizer(kind="series").fit(frame())
+
+
+def test_an_unknown_target_and_key_name_the_nearest():
+    with pytest.raises(ConfigError, match="label"):
+        fingan.Synthesizer(target="lable", overrides=SETTINGS).fit(frame())
+    with pytest.raises(ConfigError, match=r"training\.steps"):
+        fingan.Synthesizer(overrides=["training.step=3"])
+
+
+def test_a_table_smaller_than_a_batch_says_what_to_set():
+    with pytest.raises(DataError, match=r"training\.batch_size"):
+        fingan.Synthesizer(overrides=SETTINGS).fit(frame().head(40))
