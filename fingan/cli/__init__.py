@@ -1,0 +1,5 @@
+"""The `fingan` command: parse, call, print."""
+
+from fingan.cli.app import main
+
+__all__ = ["main"]

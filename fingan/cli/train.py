@@ -1,0 +1,98 @@
+"""`fingan train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fingan.cli.console import EXIT_INTERRUPTED, Console
+from fingan.cli.options import (
+    Address,
+    AsJson,
+    ConfigFile,
+    Data,
+    RegistryRoot,
+    Seed,
+    Sets,
+    Target,
+    configuration,
+)
+from fingan.errors import NotAvailable
+
+Name = Annotated[str | None, typer.Option("--name", help="model; the data file's stem by default")]
+Kind = Annotated[str | None, typer.Option("--kind", help="table (series come later)")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Ray Train workers; 0 trains here, without Ray")
+]
+Budget = Annotated[str | None, typer.Option("--time-budget", metavar="10m", help="time to train")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="continue this name's newest unfinished run, with its own configuration"),
+]
+OpenDashboard = Annotated[
+    bool,
+    typer.Option("--allow-open-dashboard", help="with --address: accept a dashboard without a token"),
+]
+
+
+def train(
+    data: Data,
+    target: Target = None,
+    name: Name = None,
+    kind: Kind = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    workers: Workers = None,
+    time_budget: Budget = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    registry: RegistryRoot = "registry",
+    address: Address = None,
+    allow_open_dashboard: OpenDashboard = False,
+    as_json: AsJson = False,
+) -> int:
+    """Train a generator on DATA with Ray Train workers and publish it.
+
+    Ctrl-C keeps and publishes the best generator so far.
+    """
+    if address is not None or allow_open_dashboard:
+        raise NotAvailable(
+            "training on a running cluster (--address) is not available yet; train on this machine"
+        )
+    if kind == "series":
+        raise NotAvailable("price series (--kind series) are not available yet; tables are")
+    settings = configuration(
+        config,
+        sets,
+        kind=kind,
+        data__target=target,
+        compute__workers=workers,
+        training__time_budget=time_budget,
+        seed=seed,
+    )
+    console = Console(as_json)
+    from fingan import cluster
+
+    trained = cluster.train(data, settings, registry, name, resume, console.update, console.stage)
+    metrics = trained.generator.metrics
+    values = {
+        "name": trained.name,
+        "version": trained.version,
+        "interrupted": trained.interrupted,
+        "registry": registry,
+        **metrics,
+    }
+    training = metrics["training"]
+    text = (
+        f"published {trained.name}:{trained.version} after {training['steps']:,} steps "
+        f"in {training['seconds']:.0f} s ({training['rows_per_second']:,.0f} rows/s, "
+        f"stopped by: {training['stopped_by']})"
+    )
+    console.result(values, text)
+    return EXIT_INTERRUPTED if trained.interrupted else 0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(train)

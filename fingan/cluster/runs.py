@@ -1,0 +1,230 @@
+"""Runs on disk: what was asked for, how it goes, what it left.
+
+    <registry>/.runs/<name>/<run>/run.json          configuration, data, status, version
+                                  progress.jsonl    one line per update
+                                  checkpoints/      state of the training, while it is unfinished
+                                  result/           best weights and summary, until they are published
+                                  stop              asks the run to stop and keep its best
+                                  error.json        an error of a worker that a retry cannot mend
+                                  lock              held by the process that drives the run
+
+Each run has a folder of its own, so runs of one name do not meet. A run that ends without a
+checkpoint leaves nothing: there is nothing to resume.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fingan.config import Config, from_mapping, to_mapping
+from fingan.errors import CheckpointCorrupt, NotFound, UserError
+from fingan.files import atomic_directory, atomic_write_bytes, locked
+from fingan.training import TrainResult, Update
+from fingan.types import Json
+
+UNFINISHED = ("running", "interrupted", "failed")
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def runs_root(registry: str | Path) -> Path:
+    """Return where the runs of a registry are kept: inside a folder; for a URL in `./runs`."""
+    text = str(registry)
+    is_url = "://" in text or text.startswith("file:")
+    return Path("runs").absolute() if is_url else Path(text).absolute() / ".runs"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, name: str, config: Config, data: Json) -> RunFolder:
+        """Make the folder of a new run.
+
+        Args:
+            root: as from `runs_root`.
+            name: the model's name.
+            config: of the run.
+            data: facts that identify the data, compared when resuming.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        folder = cls(root / name / f"{stamp}-{secrets.token_hex(3)}")
+        folder.path.mkdir(parents=True)
+        try:
+            folder.write({"status": "running", "config": to_mapping(config), "data": data})
+        except OSError:
+            folder.abandon("failed")
+            raise
+        return folder
+
+    @classmethod
+    def newest_unfinished(cls, root: Path, name: str) -> RunFolder:
+        """Return the newest run of `name` that has not finished.
+
+        Raises:
+            NotFound: there is none.
+        """
+        parent = root / name
+        folders = sorted(parent.iterdir(), reverse=True) if parent.is_dir() else []
+        for path in folders:
+            folder = cls(path)
+            if folder.read().get("status") in UNFINISHED:
+                return folder
+        raise NotFound(f"no unfinished run of {name!r} in {root}; train without --resume to start one")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run for this process until the block ends.
+
+        Raises:
+            UserError: another process drives it.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path / "lock", wait=False))
+            except BlockingIOError as error:
+                message = f"the run in {self.path} is still going on; wait for its end or stop it first"
+                raise UserError(message) from error
+            except OSError as error:
+                # Without locks two processes can only meet where a user resumes a run that goes on.
+                if error.errno not in _NO_LOCKS:
+                    raise
+            yield
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def progress(self) -> Path:
+        """File of the updates, one JSON object a line."""
+        return self.path / "progress.jsonl"
+
+    @property
+    def stop(self) -> Path:
+        """File whose presence asks the run to stop."""
+        return self.path / "stop"
+
+    def read(self) -> Json:
+        """Return run.json; an empty object when there is none to read."""
+        try:
+            values = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def config(self) -> Config:
+        """Return the configuration that the run was started with."""
+        return from_mapping(self.read()["config"])
+
+    def write(self, values: Json) -> None:
+        """Replace run.json."""
+        atomic_write_bytes(self.path / "run.json", json.dumps(values, indent=1).encode())
+
+    def note(self, **values: Any) -> None:
+        """Change some entries of run.json."""
+        self.write({**self.read(), **values})
+
+    def renew(self) -> None:
+        """Make ready to go on: forget an earlier request to stop, an earlier error, Ray's own notes."""
+        shutil.rmtree(self.path / "ray", ignore_errors=True)
+        for name in ("stop", "error.json"):
+            (self.path / name).unlink(missing_ok=True)
+        self.note(status="running")
+
+    def abandon(self, status: str) -> None:
+        """Note why the run ended early; remove it when there is nothing to resume.
+
+        Never raises for a full disk, so that the cause of the end is what the user sees.
+        """
+        with suppress(OSError):
+            if any(self.checkpoints.glob("step-*")):
+                self.note(status=status)
+                return
+            shutil.rmtree(self.path)
+            for empty in (self.path.parent, self.path.parent.parent):
+                empty.rmdir()
+
+    def save_error(self, error: Exception) -> None:
+        """Tell driver and other workers of an error that a retry cannot mend."""
+        entry = {"error": type(error).__name__, "message": str(error)}
+        with suppress(OSError):
+            atomic_write_bytes(self.path / "error.json", json.dumps(entry).encode())
+
+    def error(self) -> dict[str, str]:
+        """Return what `save_error` wrote, `error` and `message`; an empty object without."""
+        try:
+            values = json.loads((self.path / "error.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {"error": str(values["error"]), "message": str(values["message"])}
+
+    def append(self, update: Update) -> None:
+        """Add a line of progress."""
+        with self.progress.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(update)) + "\n")
+
+    def save_result(self, result: TrainResult) -> None:
+        """Write the best weights and the summary, whole or not at all."""
+        target = self.path / "result"
+        shutil.rmtree(target, ignore_errors=True)
+        names = [field.name for field in dataclasses.fields(result) if field.name != "weights"]
+        summary = {name: getattr(result, name) for name in names}
+        with atomic_directory(target) as draft:
+            save_file({k: v.contiguous() for k, v in result.weights.items()}, draft / "weights.safetensors")
+            (draft / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+
+    def load_result(self) -> TrainResult:
+        """Read what `save_result` wrote.
+
+        Raises:
+            CheckpointCorrupt: it is not there or not whole.
+        """
+        target = self.path / "result"
+        try:
+            summary = json.loads((target / "summary.json").read_text(encoding="utf-8"))
+            return TrainResult(weights=load_file(target / "weights.safetensors"), **summary)
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
+            raise CheckpointCorrupt(f"the run in {self.path} left no readable result: {error}") from error
+
+    def clear_state(self) -> None:
+        """Remove what only an unfinished run needs."""
+        for name in ("checkpoints", "result", "ray"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("stop", "error.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def read_updates(path: Path, offset: int) -> tuple[list[Update], int]:
+    """Return the updates after byte `offset` of a progress file, and the new offset.
+
+    A line that is still being written is left for the next call; what a killed worker left of
+    a line is passed over.
+    """
+    if not path.exists():
+        return [], offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    updates = []
+    for line in whole.splitlines():
+        with suppress(ValueError, TypeError):
+            updates.append(Update(**json.loads(line)))
+    return updates, offset + len(whole)

@@ -1,0 +1,198 @@
+"""Training through the driver, without Ray: publishing, interrupting, resuming, refusing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from safetensors import SafetensorError
+
+from fingan import cluster
+from fingan.cluster import driver
+from fingan.cluster.runs import RunFolder, runs_root
+from fingan.errors import ConfigError, DataError, FinganError, NotFound, TrainingDiverged, UserError
+from fingan.registry import Registry
+from tests.tiny import arrow, config
+
+LONG = ("training.steps=100000", "training.validations=1000", "checkpoint.every_steps=20")
+
+
+class CtrlC:
+    """Raises KeyboardInterrupt in the calling thread, as Ctrl-C does, at given calls."""
+
+    def __init__(self, *calls: int) -> None:
+        self._calls, self._seen = calls, 0
+
+    def __call__(self, update: object) -> None:
+        self._seen += 1
+        if self._seen in self._calls:
+            raise KeyboardInterrupt
+
+
+def run_of(registry: Path) -> tuple[RunFolder, dict]:
+    (path,) = (runs_root(registry) / "m").iterdir()
+    return RunFolder(path), RunFolder(path).read()
+
+
+def set_steps(folder: RunFolder, steps: int) -> None:
+    values = folder.read()
+    values["config"]["training"]["steps"] = steps
+    folder.write(values)
+
+
+def test_a_run_is_published_and_tells_its_stages(tmp_path):
+    updates, stages = [], []
+    trained = cluster.train(arrow(), config(), tmp_path, "m", False, updates.append, stages.append)
+    assert (trained.name, trained.version, trained.interrupted) == ("m", 1, False)
+    assert [update.step for update in updates] == [20, 40]
+    assert stages == ["reading and encoding", "training", "calibrating and publishing"]
+    folder, values = run_of(tmp_path)
+    assert folder.path == trained.folder
+    assert (values["status"], values["version"]) == ("finished", 1)
+    assert sorted(p.name for p in folder.path.iterdir()) == ["lock", "progress.jsonl", "run.json"]
+
+
+def test_the_name_comes_from_the_file_and_is_checked(tmp_path):
+    import pyarrow.parquet as pq
+
+    pq.write_table(arrow(), tmp_path / "My Loans.parquet")
+    assert cluster.train(tmp_path / "My Loans.parquet", config(), tmp_path).name == "my-loans"
+    with pytest.raises(ConfigError, match="name"):
+        cluster.train(arrow(), config(), tmp_path, "../up")
+
+
+def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path):
+    """Stopped at step 20 and resumed, a run of 60 steps gives the rows of an undisturbed one."""
+    fixed = ("training.steps=60", "training.validations=3", "checkpoint.every_steps=20")
+    straight = cluster.train(arrow(), config(*fixed), tmp_path / "straight", "m")
+
+    cut = tmp_path / "cut"
+    first = cluster.train(arrow(), config(*fixed), cut, "m", on_update=_stop_after_first(cut))
+    if not first.interrupted:
+        pytest.fail("the run was over before it could be interrupted")
+    assert first.version == 1
+    folder, values = run_of(cut)
+    assert values["status"] == "interrupted"
+    assert list(folder.checkpoints.glob("step-*"))
+    second = cluster.train(arrow(), config("seed=99"), cut, "m", resume=True)
+    assert (second.version, second.interrupted, second.folder) == (2, False, first.folder)
+    assert second.generator.config.seed == 0
+    assert second.generator.sample(100).equals(straight.generator.sample(100))
+
+
+def _stop_after_first(registry: Path):
+    return CtrlC(1)
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_publishes_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        cluster.train(arrow(), config(*LONG), tmp_path, "m", on_update=CtrlC(1, 2))
+    assert Registry(tmp_path).names() == []
+
+
+def test_resume_refuses_other_data_and_takes_the_same_in_another_form(tmp_path):
+    cluster.train(arrow(), config(*LONG), tmp_path, "m", on_update=CtrlC(1))
+    number = arrow().schema.get_field_index("age")
+    ages = pa.array([*reversed(arrow()["age"].to_pylist())])
+    other = arrow().set_column(number, "age", ages)
+    for table in (other, arrow().slice(0, 1000)):
+        with pytest.raises(ConfigError, match="other data"):
+            cluster.train(table, config(), tmp_path, "m", resume=True)
+    folder, _ = run_of(tmp_path)
+    set_steps(folder, 1)
+    assert cluster.train(arrow().to_pandas(), config(), tmp_path, "m", resume=True).version == 2
+
+
+def test_resume_takes_the_newest_unfinished_run(tmp_path):
+    for _ in range(2):
+        cluster.train(arrow(), config(*LONG), tmp_path, "m", on_update=CtrlC(1))
+    runs = sorted((runs_root(tmp_path) / "m").iterdir())
+    assert RunFolder.newest_unfinished(runs_root(tmp_path), "m").path == runs[-1]
+    RunFolder(runs[-1]).note(status="finished")
+    assert RunFolder.newest_unfinished(runs_root(tmp_path), "m").path == runs[0]
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(NotFound, match="--resume"):
+        cluster.train(arrow(), config(), tmp_path, "m", resume=True)
+
+
+def test_a_live_run_is_not_resumed_and_not_disturbed_by_a_new_one(tmp_path):
+    begun, errors, versions = threading.Event(), [], []
+
+    def in_the_middle(update: object) -> None:
+        if begun.is_set():
+            return
+        begun.set()
+        try:
+            cluster.train(arrow(), config(), tmp_path, "m", resume=True)
+        except UserError as error:
+            errors.append(str(error))
+        versions.append(cluster.train(arrow(), config("seed=5"), tmp_path, "m").version)
+
+    trained = cluster.train(arrow(), config(), tmp_path, "m", on_update=in_the_middle)
+    assert "still going on" in errors[0]
+    assert sorted([*versions, trained.version]) == [1, 2]
+    assert len({path.name for path in (runs_root(tmp_path) / "m").iterdir()}) == 2
+    assert all(RunFolder(p).read()["status"] == "finished" for p in (runs_root(tmp_path) / "m").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(28, "No space left on device", "x"), OSError),
+        (SafetensorError("I/O error: no space"), FinganError),
+        (TrainingDiverged("too wild"), TrainingDiverged),
+    ],
+)
+def test_a_failed_run_without_a_checkpoint_leaves_nothing(tmp_path, monkeypatch, error, kind):
+    def broken(self, result):
+        raise error
+
+    monkeypatch.setattr(RunFolder, "save_result", broken)
+    monkeypatch.setattr(driver, "load_newest", lambda folder, state: (None, []))
+    with pytest.raises(kind):
+        cluster.train(
+            arrow(), config("training.steps=10"), tmp_path / "r", "m", on_update=_no_checkpoint(tmp_path)
+        )
+    assert Registry(tmp_path / "r").names() == []
+
+
+def _no_checkpoint(registry: Path):
+    return lambda update: None
+
+
+def test_a_failure_to_publish_keeps_the_run_for_resuming(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_publish", lambda *arguments: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(OSError, match="full"):
+            cluster.train(arrow(), config(), tmp_path, "m")
+    assert run_of(tmp_path)[1]["status"] == "failed"
+    assert cluster.train(arrow(), config(), tmp_path, "m", resume=True).version == 1
+
+
+def test_data_that_do_not_fit_make_no_folder(tmp_path):
+    with pytest.raises(DataError):
+        cluster.train(arrow().slice(0, 20), config(), tmp_path / "registry", "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_of_workers_come_back_as_they_were():
+    with pytest.raises(TrainingDiverged, match="wild"):
+        driver._raise_known({"error": "TrainingDiverged", "message": "wild"})
+    with pytest.raises(FinganError, match="OSError: full"):
+        driver._raise_known({"error": "OSError", "message": "full"})
+    with pytest.raises(FinganError, match="nearest: x"):
+        driver._raise_known({"error": "nearest", "message": "x"})
+    driver._raise_known({})
+    driver._raise_known(None)
+
+
+def test_the_package_defers_its_driver():
+    with pytest.raises(AttributeError, match="nothing"):
+        cluster.nothing  # noqa: B018
+    assert cluster.Trained is driver.Trained
+    assert json.dumps(cluster.__all__)

@@ -1,0 +1,129 @@
+"""Ray Train for real: the same model on any number of workers, a killed worker, clean ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fingan import cluster
+from fingan.cluster.runs import RunFolder
+from fingan.cluster.session import ray_session
+from fingan.errors import ConfigError, FinganError
+from fingan.training import TrainResult, Update
+from tests.tiny import arrow, config
+
+pytestmark = pytest.mark.ray
+
+STEPS = (
+    "compute.precision=fp64",
+    "training.steps=60",
+    "training.validations=3",
+    "checkpoint.every_steps=20",
+)
+
+
+@pytest.fixture
+def keep_results(monkeypatch) -> None:
+    """Keep a finished run's fp64 weights, which the bundle rounds to fp32."""
+    monkeypatch.setattr(RunFolder, "clear_state", lambda folder: None)
+
+
+def result_of(trained: cluster.Trained) -> TrainResult:
+    return RunFolder(trained.folder).load_result()
+
+
+def largest_difference(ours: TrainResult, theirs: TrainResult) -> float:
+    assert ours.weights.keys() == theirs.weights.keys()
+    return max(float((ours.weights[n] - theirs.weights[n]).abs().max()) for n in ours.weights)
+
+
+def train_workers() -> list[psutil.Process]:
+    """Return the Ray Train workers among this process's own descendants."""
+    return [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in p.name()]
+
+
+class KillsOnce:
+    """Kills one Ray Train worker, as the kernel would for memory, after the first checkpoint."""
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+        self.steps: list[int] = []
+
+    def __call__(self, update: Update) -> None:
+        self.steps.append(update.step)
+        if not self.killed and update.step >= 20:
+            victim = train_workers()[-1]
+            self.killed.append(victim.pid)
+            os.kill(victim.pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("ray_cluster", "keep_results")
+def test_two_workers_give_the_model_of_none_even_when_one_is_killed(tmp_path: Path):
+    here = cluster.train(arrow(), config(*STEPS), tmp_path, "m")
+    killer = KillsOnce()
+    # Slow enough that the kill strikes in mid-run: a validation a step would come too late.
+    there = cluster.train(arrow(), config(*STEPS, "compute.workers=2"), tmp_path, "m", on_update=killer)
+    assert killer.killed
+    assert killer.steps[-1] == 60
+    assert (here.version, there.version) == (1, 2)
+    assert largest_difference(result_of(here), result_of(there)) <= 1e-9
+    assert result_of(there).steps == result_of(here).steps == 60
+    assert not psutil.pid_exists(killer.killed[0]) or psutil.Process(killer.killed[0]).status() == "zombie"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_has_one_thread():
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def threads() -> str | None:
+        import os
+
+        return os.environ.get("OMP_NUM_THREADS")
+
+    assert ray.get(threads.remote()) == "1"
+    with ray_session(2) as own:
+        assert not own
+    assert ray.is_initialized(), "a session inside another's Ray must not end it"
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch):
+    from fingan.cluster import session
+
+    monkeypatch.setattr(session.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(ConfigError, match="4 GPUs"):
+        session._check_gpus(4)
+    session._check_gpus(0)
+
+
+def test_a_ray_that_does_not_start_is_an_error_with_a_remedy(monkeypatch):
+    from fingan.cluster import session
+
+    def refuse(**arguments):
+        raise RuntimeError("no port")
+
+    monkeypatch.setattr(session.ray, "init", refuse)
+    with pytest.raises(FinganError, match="--workers 0"):
+        session._start(2, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({}, True),
+        ({"RAY_AUTH_MODE": "token"}, True),
+        ({"RAY_AUTH_MODE": "disabled"}, False),
+        ({"RAY_AUTH_TOKEN_PATH": "own"}, False),
+    ],
+)
+def test_a_token_is_made_only_where_the_user_has_none(given, made, monkeypatch):
+    from fingan.cluster import session
+
+    monkeypatch.setattr(session.os, "environ", dict(given))
+    session._keep_token()
+    assert ("RAY_AUTH_TOKEN" in session.os.environ) is made
+    assert len(session.os.environ.get("RAY_AUTH_TOKEN", "")) == 64 * made
