@@ -183,7 +183,7 @@ class TableSchema(BaseModel):
         """
         try:
             # Every scalar is read as text, so that names such as 1, no and null need no quotes.
-            values = yaml.load(text, Loader=yaml.BaseLoader)
+            values = yaml.BaseLoader(text).get_single_data()
         except yaml.YAMLError as error:
             raise ConfigError(f"the schema is not YAML: {error}") from error
         return cls.from_mapping(values)

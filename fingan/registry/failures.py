@@ -34,6 +34,6 @@ def explained(action: str) -> Iterator[None]:
 def failure(action: str, error: OSError) -> BundleError:
     """Return the error that says what was tried, what failed, where, and what to do."""
     place = f" ({error.filename})" if error.filename else ""
-    reason = error.strerror if error.strerror else str(error)
+    reason = str(error) if error.strerror is None else error.strerror
     remedy = _REMEDIES.get(error.errno or 0, "Check that the place exists and that you may use it.")
     return BundleError(f"cannot {action}: {reason}{place}. {remedy}")

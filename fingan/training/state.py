@@ -105,9 +105,10 @@ class TrainState:
         self.best = _strip(tensors, "best")
 
     def snapshot(self) -> Tensors:
-        """Return a copy of all tensors, to roll back to: about 9 times the generator's own size.
+        """Return a copy of all tensors, to roll back to.
 
-        The best average is shared, not copied: `keep_best` replaces it and nothing changes it.
+        With moments that is 4 times the generator and 3 times the discriminator. The best
+        average is shared, not copied: `keep_best` replaces it and nothing changes it.
         """
         kept = {f"best.{name}": tensor for name, tensor in self.best.items()}
         return {n: t.detach().clone() for n, t in self.tensors().items() if n not in kept} | kept

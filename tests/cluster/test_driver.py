@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from safetensors import SafetensorError
 from fingan import cluster
 from fingan.cluster import driver
 from fingan.cluster.runs import RunFolder, runs_root
+from fingan.cluster.worker import FolderHooks
 from fingan.errors import ConfigError, DataError, FinganError, NotFound, TrainingDiverged, UserError
 from fingan.registry import Registry
+from fingan.training import Run
 from tests.tiny import arrow, config
 
 LONG = ("training.steps=100000", "training.validations=1000", "checkpoint.every_steps=20")
@@ -64,27 +65,23 @@ def test_the_name_comes_from_the_file_and_is_checked(tmp_path):
         cluster.train(arrow(), config(), tmp_path, "../up")
 
 
-def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path):
+def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path, monkeypatch):
     """Stopped at step 20 and resumed, a run of 60 steps gives the rows of an undisturbed one."""
     fixed = ("training.steps=60", "training.validations=3", "checkpoint.every_steps=20")
     straight = cluster.train(arrow(), config(*fixed), tmp_path / "straight", "m")
 
     cut = tmp_path / "cut"
-    first = cluster.train(arrow(), config(*fixed), cut, "m", on_update=_stop_after_first(cut))
-    if not first.interrupted:
-        pytest.fail("the run was over before it could be interrupted")
-    assert first.version == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderHooks, "should_stop", lambda hooks: True)
+        first = cluster.train(arrow(), config(*fixed), cut, "m")
+    assert (first.version, first.interrupted) == (1, True)
     folder, values = run_of(cut)
     assert values["status"] == "interrupted"
-    assert list(folder.checkpoints.glob("step-*"))
+    assert [path.name for path in folder.checkpoints.glob("step-*")] == ["step-000000020"]
     second = cluster.train(arrow(), config("seed=99"), cut, "m", resume=True)
     assert (second.version, second.interrupted, second.folder) == (2, False, first.folder)
     assert second.generator.config.seed == 0
     assert second.generator.sample(100).equals(straight.generator.sample(100))
-
-
-def _stop_after_first(registry: Path):
-    return CtrlC(1)
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_publishes_nothing(tmp_path):
@@ -148,21 +145,14 @@ def test_a_live_run_is_not_resumed_and_not_disturbed_by_a_new_one(tmp_path):
         (TrainingDiverged("too wild"), TrainingDiverged),
     ],
 )
-def test_a_failed_run_without_a_checkpoint_leaves_nothing(tmp_path, monkeypatch, error, kind):
-    def broken(self, result):
+def test_a_failed_run_leaves_nothing_without_a_checkpoint(tmp_path, monkeypatch, error, kind):
+    def broken(self):
         raise error
 
-    monkeypatch.setattr(RunFolder, "save_result", broken)
-    monkeypatch.setattr(driver, "load_newest", lambda folder, state: (None, []))
+    monkeypatch.setattr(Run, "train", broken)
     with pytest.raises(kind):
-        cluster.train(
-            arrow(), config("training.steps=10"), tmp_path / "r", "m", on_update=_no_checkpoint(tmp_path)
-        )
-    assert Registry(tmp_path / "r").names() == []
-
-
-def _no_checkpoint(registry: Path):
-    return lambda update: None
+        cluster.train(arrow(), config(), tmp_path, "m")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_to_publish_keeps_the_run_for_resuming(tmp_path, monkeypatch):
@@ -195,4 +185,3 @@ def test_the_package_defers_its_driver():
     with pytest.raises(AttributeError, match="nothing"):
         cluster.nothing  # noqa: B018
     assert cluster.Trained is driver.Trained
-    assert json.dumps(cluster.__all__)

@@ -65,7 +65,6 @@ class KillsOnce:
 def test_two_workers_give_the_model_of_none_even_when_one_is_killed(tmp_path: Path):
     here = cluster.train(arrow(), config(*STEPS), tmp_path, "m")
     killer = KillsOnce()
-    # Slow enough that the kill strikes in mid-run: a validation a step would come too late.
     there = cluster.train(arrow(), config(*STEPS, "compute.workers=2"), tmp_path, "m", on_update=killer)
     assert killer.killed
     assert killer.steps[-1] == 60

@@ -10,7 +10,6 @@ from fingan.errors import CheckpointCorrupt, TrainingDiverged
 from fingan.networks import Batch
 from fingan.training import Alone, load_newest
 from fingan.training.checkpoint import list_checkpoints
-from fingan.training.loop import WINDOW
 from tests.training import golden
 from tests.training.toys import Recorder, digest, make_run, settings, weights_score
 
@@ -438,7 +437,3 @@ def test_workers_that_start_apart_refuse_to_train():
     run = make_run(settings(), reducer=OtherStart())
     with pytest.raises(CheckpointCorrupt, match="must lie on storage that all workers share"):
         run.train()
-
-
-def test_windows_are_what_the_docstring_says():
-    assert WINDOW == 20
