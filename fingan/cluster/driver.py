@@ -66,7 +66,7 @@ def train(
 
     Ctrl-C (KeyboardInterrupt in the calling thread) stops the workers after their current
     window and publishes the best generator so far; the run can be resumed. A second one leaves
-    at once, and publishes nothing.
+    at once and publishes nothing, as does one before the first step.
 
     Args:
         source: the table, in any form that `read_table` takes.
@@ -133,6 +133,9 @@ def _train_in(
         folder.renew()
         asked = _run(prepared, folder, on_update, say)
         result = folder.load_result()
+        if result.steps == 0:
+            # Stopped before the first step: an untrained network is nobody's best so far.
+            raise KeyboardInterrupt
         say("calibrating and publishing")
         generator = finish(prepared, result)
         version = _publish(generator, store, name)

@@ -72,7 +72,8 @@ def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path, mo
 
     cut = tmp_path / "cut"
     with monkeypatch.context() as patch:
-        patch.setattr(FolderHooks, "should_stop", lambda hooks: True)
+        asked = iter([False, True])
+        patch.setattr(FolderHooks, "should_stop", lambda hooks: next(asked))
         first = cluster.train(arrow(), config(*fixed), cut, "m")
     assert (first.version, first.interrupted) == (1, True)
     folder, values = run_of(cut)
@@ -82,6 +83,13 @@ def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path, mo
     assert (second.version, second.interrupted, second.folder) == (2, False, first.folder)
     assert second.generator.config.seed == 0
     assert second.generator.sample(100).equals(straight.generator.sample(100))
+
+
+def test_a_stop_before_the_first_step_publishes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(FolderHooks, "should_stop", lambda hooks: True)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.train(arrow(), config(), tmp_path, "m")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_publishes_nothing(tmp_path):
