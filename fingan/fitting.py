@@ -223,7 +223,7 @@ def start(
     )
     return Run(
         config=config,
-        state=new_state(encoder.layout, config, device, dtype),
+        state=new_state(encoder.layout, config, device, dtype, encoder.frequencies()),
         source=source,
         reducer=reducer,
         validate=validator(prepared, autocast, device),

@@ -6,8 +6,10 @@ Letters: B rows, D dense width, M conditioning units, Z noise, S codes, I inputs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,10 +21,13 @@ from fingan.networks.features import RowFeatures
 from fingan.networks.heads import StraightThroughHead
 from fingan.networks.layers import ResidualBody, full_precision, linear
 from fingan.networks.textbook import ConvDiscriminator, ConvGenerator, DenseDiscriminator, DenseGenerator
+from fingan.types import Float64
 
 __all__ = ["Scores", "TabularDiscriminator", "TabularGenerator", "build_discriminator", "build_generator"]
 
 _LAST_GAIN = 0.5
+_CODES_GAIN = 0.1
+_LEAST_SHARE = 1e-6
 
 
 class ResidualGenerator(nn.Module):
@@ -34,10 +39,21 @@ class ResidualGenerator(nn.Module):
         super().__init__()
         self.body = ResidualBody(inputs, config.width, config.blocks, generator)
         # Two layers where one would do: only numbers must not be rounded to bfloat16.
-        widths = {"numbers": layout.numeric, "codes": layout.codes}
+        outputs = {"numbers": (layout.numeric, _LAST_GAIN), "codes": (layout.codes, _CODES_GAIN)}
         self.last = nn.ModuleDict(
-            {n: linear(config.width, w, generator, gain=_LAST_GAIN) for n, w in widths.items() if w}
+            {n: linear(config.width, w, generator, gain=gain) for n, (w, gain) in outputs.items() if w}
         )
+
+    def start_from(self, shares: Sequence[Float64]) -> None:
+        """Set the biases of the category logits to the logarithms of training shares.
+
+        With the codes' small gain the generator begins near independent categories of the
+        right frequencies, and learns only the dependence that the discriminator shows it;
+        large random logits would start it with dependence that is not there.
+        """
+        with torch.no_grad():
+            logs = np.log(np.maximum(np.concatenate(shares), _LEAST_SHARE))
+            cast(nn.Linear, self.last["codes"]).bias.copy_(torch.from_numpy(logs))
 
     def forward(self, inputs_BI: Tensor) -> Tensor:
         hidden = self.body(inputs_BI)
@@ -131,6 +147,15 @@ class TabularGenerator(nn.Module):
         self.trunk = trunk
         self.head = StraightThroughHead(layout)
         self.register_buffer("unit", torch.from_numpy(layout.unit_of_dense()), persistent=False)
+
+    def start_from(self, shares: Sequence[Float64]) -> None:
+        """Begin at the training shares of each categorical field's codes, where the architecture can.
+
+        Args:
+            shares: one array per categorical field; empty for no change.
+        """
+        if shares and isinstance(self.trunk, ResidualGenerator):
+            self.trunk.start_from(shares)
 
     def logits(
         self, noise_BZ: Tensor, rows_BD: Tensor | None = None, mask_BM: Tensor | None = None

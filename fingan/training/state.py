@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,7 @@ from fingan.config import Config
 from fingan.encoding.layout import Layout
 from fingan.networks.tabular import build_discriminator, build_generator
 from fingan.rng import torch_generator
+from fingan.types import Float64
 
 Tensors = dict[str, Tensor]
 
@@ -128,9 +130,24 @@ def _strip(tensors: Tensors, prefix: str) -> Tensors:
     return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
 
 
-def new_state(layout: Layout, config: Config, device: torch.device, dtype: torch.dtype) -> TrainState:
-    """Build networks and optimisers; the weights are a function of the seed alone."""
+def new_state(
+    layout: Layout,
+    config: Config,
+    device: torch.device,
+    dtype: torch.dtype,
+    shares: Sequence[Float64] = (),
+) -> TrainState:
+    """Build networks and optimisers; the weights are a function of seed and shares alone.
+
+    Args:
+        layout: the dense row.
+        config: architecture, optimiser and seed.
+        device, dtype: of the networks.
+        shares: training shares of each categorical field's codes, which the generator begins
+            at; empty to begin at random logits.
+    """
     generator = build_generator(layout, config.network, generator=torch_generator(config.seed, "generator"))
+    generator.start_from(shares)
     discriminator = build_discriminator(
         layout, config.network, generator=torch_generator(config.seed, "discriminator")
     )

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from fingan.config import NetworkConfig
+from fingan.encoding.layout import Layout
 from fingan.networks import Scores, build_discriminator, build_generator
 from fingan.networks.tabular import image_side
 from tests.networks.toy import LAYOUTS, MIXED, keyed, make_batch
@@ -163,3 +165,25 @@ def test_residual_width_and_blocks_follow_the_configuration():
 )
 def test_image_side_is_the_smallest_multiple_of_four(width, side):
     assert image_side(width) == side
+
+
+def test_a_residual_generator_begins_at_the_training_shares() -> None:
+    layout = Layout(1, (3, 2), 3, (0, 1, 2), (np.empty(0),))
+    shares = [np.array([0.7, 0.25, 0.05]), np.array([0.9, 0.1])]
+    generator = build_generator(layout, NetworkConfig(width=32), generator=torch.Generator().manual_seed(0))
+    generator.start_from(shares)
+    noise = torch.randn(20_000, 64, generator=torch.Generator().manual_seed(1))
+    logits = generator.logits(noise).detach()
+    for start, expected in ((1, shares[0]), (4, shares[1])):
+        drawn = torch.softmax(logits[:, start : start + expected.size], dim=1)
+        assert torch.allclose(drawn.mean(0), torch.from_numpy(expected).float(), atol=0.02)
+        # Independent of the noise, nearly: no dependence between columns that is not there.
+        assert drawn.std(0).max() < 0.1
+
+
+def test_architectures_without_such_a_layer_keep_their_start() -> None:
+    layout = Layout(1, (3,), 2, (0, 1), (np.empty(0),))
+    config = NetworkConfig(generator="dense")
+    one, two = (build_generator(layout, config, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    two.start_from([np.array([0.7, 0.25, 0.05])])
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
