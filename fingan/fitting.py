@@ -70,8 +70,13 @@ class Prepared:
     rows: int
 
 
-def _read(source: object, config: Config) -> tuple[pa.Table, TableSchema]:
-    """Read a table and bring it into the configured or inferred schema."""
+def read_training_rows(source: object, config: Config) -> tuple[pa.Table, TableSchema]:
+    """Read a table and bring it into the configured or inferred schema.
+
+    Raises:
+        ConfigError: a target, schema or condition that does not fit the table.
+        DataError: a table that cannot be read or differs from its schema.
+    """
     if config.kind != "table":
         raise NotAvailable("price series (kind: series) are not available yet; tables are")
     path, target = config.data.schema_path, config.data.target
@@ -107,7 +112,7 @@ def prepare(source: object, config: Config) -> Prepared:
         ConfigError: a target, schema or constraint that does not fit the table.
         DataError: a table that cannot be learned from.
     """
-    table, schema = _read(source, config)
+    table, schema = read_training_rows(source, config)
     encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
     train, held = _split(table, config)
     validation = table.take(pa.array(held)) if held.size >= FEWEST_VALIDATION_ROWS else None
@@ -121,7 +126,7 @@ def inspect(source: object, config: Config) -> Json:
     Returns:
         `rows`, `columns`, `units`, `identifiers`, and `notes` in words on relations found.
     """
-    table, schema = _read(source, config)
+    table, schema = read_training_rows(source, config)
     encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
     _split(table, config)
     notes = [f"{name} equals {other} in every row" for name, other in encoder.aliases.items()]

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fingan.config import Config, from_mapping, load, to_mapping
 from fingan.errors import UserError
-from fingan.fitting import finish, prepare, start
+from fingan.fitting import finish, prepare, read_training_rows, start
 
 if TYPE_CHECKING:
     from fingan.evaluation import Report
@@ -67,12 +67,10 @@ class Synthesizer:
             table: pandas, Arrow, polars, a path or a URL.
             hooks: what to tell of the progress.
         """
-        from fingan.data import conform, read_table
-
-        real = read_table(table)
+        real, _ = read_training_rows(table, self.config)
         prepared = prepare(real, self.config)
         self._generator = finish(prepared, start(prepared, hooks=hooks).train())
-        self._real = conform(real, prepared.schema, drop_extra=True)
+        self._real = real
         return self
 
     def sample(
@@ -105,7 +103,7 @@ class Synthesizer:
         if self._real is None:
             raise UserError("evaluate needs the training rows; call fit(table) in this process first")
         schema = self.generator.schema
-        held = None if holdout is None else conform(read_table(holdout), schema, drop_extra=True)
+        held = None if holdout is None else conform(read_table(holdout, schema), schema, drop_extra=True)
         synthetic = self.generator.sample(self._real.num_rows, seed=seed)
         data = self.config.data
         return evaluate(

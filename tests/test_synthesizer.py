@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -54,6 +55,25 @@ def test_evaluate_measures_against_the_training_rows(fitted):
 def test_nothing_works_before_fit(act):
     with pytest.raises(UserError, match="fit"):
         act(fingan.Synthesizer())
+
+
+def test_a_csv_is_read_by_the_edited_schema(tmp_path):
+    """Digits that the schema calls text are text in every call that takes a table."""
+    table = pd.DataFrame({"branch": np.arange(300) % 7 + 10_000, "x": np.arange(300) / 4})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "schema.yaml").write_text(
+        "version: 1\ncolumns:\n  - {name: branch, kind: category, type: string}\n"
+        "  - {name: x, kind: number, type: double}\n"
+    )
+    settings = [*SETTINGS, f"data.schema={tmp_path / 'schema.yaml'}"]
+    synth = fingan.Synthesizer(overrides=settings).fit(tmp_path / "table.csv")
+    assert set(synth.sample(100)["branch"]) <= set(table["branch"].astype(str))
+    assert synth.evaluate(tmp_path / "table.csv")["exact_copies"].value >= 0.0
+    table.loc[3, "x"] = np.nan
+    table.to_csv(tmp_path / "torn.csv", index=False)
+    filled = synth.impute(tmp_path / "torn.csv")
+    assert filled["x"].notna().all()
+    assert filled["branch"].tolist() == table["branch"].astype(str).tolist()
 
 
 def test_series_are_not_available_yet():

@@ -45,7 +45,8 @@ def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
     for block in range(-(-rows // BLOCK)):
         normal, uniform = engine.draw(seed, "calibrate", block)
         raw = engine.raw(normal, None, None)
-        numbers.append(raw[:, : layout.numeric])
+        # Copied: a view would keep the whole block, logits and all.
+        numbers.append(raw[:, : layout.numeric].copy())
         if block * BLOCK < OFFSET_ROWS:
             logits.append(raw[:, layout.numeric :])
         for field, category in copies:

@@ -36,7 +36,7 @@ A generator of synthetic rows for a table of {{ columns | length }} columns, tra
 
 - The rows follow the distribution of the training table, with its errors and biases.
 - No formal privacy guarantee is given: the memorisation checks of the evaluation report are checks.
-- Value tables hold values that occur in several rows of a column, never a row.
+- The bundle holds values of single columns, rare and extreme ones among them, but never a row.
 - Use beyond the population of the training table is not supported by any measurement.
 """
 

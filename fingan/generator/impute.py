@@ -35,7 +35,7 @@ def impute(engine: Engine, table: object, columns: Collection[str] | None, seed:
     names = frozenset(schema.names if columns is None else columns)
     for name in names:
         schema.column(name)
-    rows = conform(read_table(table), _with_gaps(schema, names)).combine_chunks()
+    rows = conform(read_table(table, schema), _with_gaps(schema, names)).combine_chunks()
     rows = _share_aliases(rows, engine.encoder.aliases, names)
     for attempt in range(ROUNDS):
         gaps = _gaps(rows, names)

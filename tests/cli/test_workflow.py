@@ -18,9 +18,9 @@ from tests.tiny import FLAGS, SETTINGS, arrow, frame
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory) -> Path:
+def place(tmp_path_factory) -> Path:
     """A folder with a table and, in `registry`, version 1 of the model `loans`."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("place")
     pq.write_table(arrow(), folder / "Loans.parquet")
     pq.write_table(arrow(400, 1), folder / "holdout.parquet")
     words = ["train", str(folder / "Loans.parquet"), "--target", "label", *FLAGS]
@@ -29,9 +29,9 @@ def workplace(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def command(workplace, capsys, monkeypatch):
-    """Run a command in the workplace; return exit code, the one JSON object, standard error."""
-    monkeypatch.chdir(workplace)
+def command(place, capsys, monkeypatch):
+    """Run a command in the place; return exit code, the one JSON object, standard error."""
+    monkeypatch.chdir(place)
 
     def call(*words: str) -> tuple[int, dict, str]:
         code = run([*words, "--json"])
@@ -155,12 +155,12 @@ def test_sample_keeps_its_conditions(command, tmp_path):
         (["../loans", "-n", "5", "-o", "out.csv"], 2, ["../loans"]),
     ],
 )
-def test_what_sample_refuses_leaves_no_file(command, workplace, words, code, said):
-    before = sorted(workplace.iterdir())
+def test_what_sample_refuses_leaves_no_file(command, place, words, code, said):
+    before = sorted(place.iterdir())
     found, result, _ = command("sample", *words)
     assert found == code
     assert all(word in result["error"]["message"] for word in said)
-    assert sorted(workplace.iterdir()) == before
+    assert sorted(place.iterdir()) == before
 
 
 def test_evaluate_writes_reports_and_gates_decide_the_exit_code(command, tmp_path):
@@ -188,8 +188,8 @@ def test_evaluate_writes_reports_and_gates_decide_the_exit_code(command, tmp_pat
         (["--real", "other.csv"], 1, "amount"),
     ],
 )
-def test_what_evaluate_refuses(command, workplace, words, code, said):
-    (workplace / "other.csv").write_text("x,y\n1,2\n3,4\n")
+def test_what_evaluate_refuses(command, place, words, code, said):
+    (place / "other.csv").write_text("x,y\n1,2\n3,4\n")
     found, result, _ = command("evaluate", "loans", *words)
     assert found == code
     assert said in result["error"]["message"]
@@ -221,8 +221,8 @@ def test_models_show_verify_alias_and_rm(command, tmp_path):
     assert "loans" in result["error"]["message"]
 
 
-def test_models_speak_to_people_too(workplace, capsys, monkeypatch):
-    monkeypatch.chdir(workplace)
+def test_models_speak_to_people_too(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
     for words, said in ((["list"], "loans  versions 1"), (["show", "loans"], '"version": 1')):
         assert run(["models", *words]) == 0
         assert said in capsys.readouterr().out
@@ -261,7 +261,7 @@ def test_a_registry_that_cannot_be_opened_is_refused_before_any_work(command):
 
 
 def test_the_demo_checks_its_own_result(command, tmp_path, monkeypatch):
-    """On a table of seconds; `make demo` and the slow tests run the real one."""
+    """On a table of seconds; `make demo` runs the real one."""
     from fingan import data
     from fingan.cli import options
 
