@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
@@ -27,7 +28,7 @@ from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.evaluation.quick import validation_score
 from fingan.generator import Engine, Generator, calibrate, identity
 from fingan.networks.tabular import TabularGenerator, build_generator
-from fingan.rng import torch_generator
+from fingan.rng import numpy_generator, torch_generator
 from fingan.training import (
     Alone,
     BatchSource,
@@ -58,7 +59,7 @@ class Prepared:
         schema: columns and kinds.
         encoder: fitted on all rows.
         encoded: fields of the training rows.
-        validation: rows held out for selection; None when there are too few.
+        validation: rows held out for selection, at most 4,000; None when there are too few.
         rows: rows of the table, both parts.
     """
 
@@ -105,6 +106,14 @@ def _split(table: pa.Table, config: Config) -> tuple[Int64, Int64]:
     return train, held
 
 
+def _drawn(held: Int64, seed: int) -> Int64:
+    """Return at most `VALIDATION_ROWS` of the held-out rows, drawn from all of them.
+
+    The first ones would be another population where a table is sorted, by time or by class.
+    """
+    return np.sort(numpy_generator(seed, "validation").permutation(held)[:VALIDATION_ROWS])
+
+
 def prepare(source: object, config: Config) -> Prepared:
     """Read, check, split and encode a table.
 
@@ -113,9 +122,11 @@ def prepare(source: object, config: Config) -> Prepared:
         DataError: a table that cannot be learned from.
     """
     table, schema = read_training_rows(source, config)
-    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
     train, held = _split(table, config)
-    validation = table.take(pa.array(held)) if held.size >= FEWEST_VALIDATION_ROWS else None
+    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
+    validation = (
+        None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(_drawn(held, config.seed)))
+    )
     encoded = encoder.encode(table.take(pa.array(train)))
     return Prepared(config, schema, encoder, encoded, validation, table.num_rows)
 
@@ -127,8 +138,8 @@ def inspect(source: object, config: Config) -> Json:
         `rows`, `columns`, `units`, `identifiers`, and `notes` in words on relations found.
     """
     table, schema = read_training_rows(source, config)
-    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
     _split(table, config)
+    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
     notes = [f"{name} equals {other} in every row" for name, other in encoder.aliases.items()]
     notes += [f"tied: {', '.join(u.columns)}" for u in encoder.units if isinstance(u, CompositeUnit)]
     notes += [
@@ -188,7 +199,7 @@ def validator(
     held = prepared.validation
     if held is None:
         return None
-    real = held.slice(0, VALIDATION_ROWS)
+    real = held
 
     def validate(network: nn.Module) -> float:
         engine = calibrate(_engine(prepared, network, autocast, device), DRAFT_ROWS, prepared.config.seed)
@@ -264,7 +275,7 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
     generator = Generator(engine, config, {"training": training})
     if prepared.validation is None:
         return generator
-    real = prepared.validation.slice(0, VALIDATION_ROWS)
+    real = prepared.validation
     synthetic = generator.sample(real.num_rows, seed=config.seed)
     score, parts = validation_score(real, synthetic, prepared.schema, config.seed)
     return Generator(engine, config, {"training": training, "validation": {"score": score, **parts}})

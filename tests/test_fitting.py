@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from fingan.config.loading import from_mapping
 from fingan.data import infer_schema, read_table
 from fingan.data.demo import GERMAN_CREDIT, demo_table_path
 from fingan.errors import ConfigError, DataError, NotAvailable
-from fingan.fitting import finish, inspect, prepare, start, uses_bf16, validator
+from fingan.fitting import VALIDATION_ROWS, finish, inspect, prepare, start, uses_bf16, validator
 from tests.training.toys import SMALL, Recorder
 
 CPU = torch.device("cpu")
@@ -172,3 +173,36 @@ def test_a_numeric_target_or_none_has_no_label(german, kind):
     run = start(prepare(german, configured(target, "training.steps=4")))
     assert run.source._conditioning.label is None
     assert run.train().steps == 4
+
+
+def test_validation_rows_of_a_sorted_table_are_drawn_from_all_of_it() -> None:
+    rows, rare = 60_000, 0.05
+    label = np.where(np.arange(rows) < rows * (1 - rare), "good", "bad")
+    table = pa.table({"x": np.arange(rows) % 97, "label": label})
+    config = from_mapping({}, ["data.target=label", "training.batch_size=64"])
+    validation = prepare(table, config).validation
+    assert validation is not None
+    assert validation.num_rows == VALIDATION_ROWS
+    share = pc.mean(pc.equal(validation["label"], "bad").cast("double")).as_py()
+    assert abs(share - rare) < 0.015
+
+
+def test_a_class_rate_of_0_17_percent_comes_out_as_it_is() -> None:
+    rows = 60_000
+    rng = np.random.default_rng(0)
+    fraud = np.zeros(rows, dtype=bool)
+    fraud[: round(rows * 0.0017)] = True
+    amount = rng.gamma(2.0, 50.0, rows).round(2) + 400 * fraud
+    table = pa.table({"amount": amount, "hour": rng.integers(0, 24, rows), "fraud": fraud}).take(
+        pa.array(rng.permutation(rows))
+    )
+    settings = ["data.target=fraud", "network.width=32", "network.blocks=1", "network.noise=8"]
+    settings += ["training.batch_size=256", "training.steps=150", "training.time_budget=null"]
+    settings += ["training.validations=1", "training.warmup_steps=10", "compute.precision=fp32"]
+    prepared = prepare(table, from_mapping({}, settings))
+    generator = finish(prepared, start(prepared).train())
+    drawn = generator.sample(400_000, seed=1)
+    rate = pc.mean(drawn["fraud"].cast("double")).as_py()
+    assert abs(rate / 0.0017 - 1.0) < 0.1
+    asked = generator.sample(500, where={"fraud": True}, seed=1)
+    assert pc.all(asked["fraud"]).as_py()

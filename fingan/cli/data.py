@@ -42,7 +42,7 @@ def init(
             raise ConfigError(f"{str(path)!r} exists already; remove it, choose another -o, or give --force")
     table = read_table(data)
     schema = infer_schema(table, target)
-    config = configuration(None, None, data__target=target, data__schema=str(schema_path))
+    config = configuration(None, None, data__target=target, data__schema=schema_path.name)
     _write_all({schema_path: schema.to_yaml(), output: to_yaml(config)})
     kinds = {spec.name: spec.kind for spec in schema.columns}
     values = {"config": str(output), "schema": str(schema_path), "rows": table.num_rows, "columns": kinds}

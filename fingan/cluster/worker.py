@@ -28,7 +28,10 @@ class FolderHooks:
 
     def on_update(self, update: Update) -> None:
         """Append the update to the run's progress."""
-        self._folder.append(update)
+        try:
+            self._folder.append(update)
+        except OSError as error:
+            log.warning("cannot write progress to %s: %s", self._folder.progress, error)
 
     def on_checkpoint(self, path: Path | None, update: Update) -> None:
         """Nothing more to do: the checkpoint is in the folder."""
@@ -88,9 +91,7 @@ def _build(settings: dict[str, Any], folder: RunFolder) -> Run:
     prepared = ray.get(settings["prepared"])
     device = ray.train.torch.get_device()
     run = start(prepared, reducer, RayHooks(folder), folder.checkpoints, device)
-    path, problems = load_newest(folder.checkpoints, run.state)
-    for problem in problems:
-        log.warning("%s", problem)
+    path, _ = load_newest(folder.checkpoints, run.state)
     if path is not None:
         log.info("continuing from %s", path)
     return run

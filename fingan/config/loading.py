@@ -132,6 +132,9 @@ def from_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Co
 def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Read `path` (defaults when None) and apply `a.b=c` overrides.
 
+    A relative `data.schema` in the file is relative to the file, in an override to the working
+    directory.
+
     Raises:
         ConfigError: an unreadable file, a file that is not YAML, or as `from_mapping`.
     """
@@ -149,7 +152,15 @@ def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Confi
         values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{str(path)!r} must hold a mapping of sections, not {type(values).__name__}")
-    return from_mapping(values, overrides)
+    return from_mapping(_beside(values, Path(path)), overrides)
+
+
+def _beside(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Read a relative `data.schema` from the folder of the configuration that names it."""
+    data = values.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("schema"), str):
+        return values
+    return {**values, "data": {**data, "schema": str((path.parent / data["schema"]).absolute())}}
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

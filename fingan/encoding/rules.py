@@ -35,7 +35,7 @@ def check_rules(table: pa.Table, schema: TableSchema, rules: Sequence[Constraint
             values = {name: table[name][first].as_py() for name in rule.columns}
             raise DataError(
                 f"{int(wrong.sum())} of {len(wrong)} training rows break the constraint {rule}, the first is "
-                f"row {first} (from 0) with {values!r}; correct or remove them, or drop the constraint"
+                f"row {first + 1} with {values!r}; correct or remove them, or drop the constraint"
             )
 
 

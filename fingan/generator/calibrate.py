@@ -13,6 +13,7 @@ from fingan.generator.engine import BLOCK, Engine, gumbel_noise
 from fingan.types import Bool, Float32
 
 OFFSET_ROWS = 50_000
+OFFSET_VALUES = 20_000_000
 
 
 def copy_fields(engine: Engine) -> list[tuple[int, int]]:
@@ -31,8 +32,8 @@ def copy_fields(engine: Engine) -> list[tuple[int, int]]:
 def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
     """Return the engine with a calibration fitted on `rows` unconditional rows of its own.
 
-    All numbers are kept, the logits of the first 50,000 rows, and beyond those only the logits
-    that say whether a number counts: wide categories stay within bounded memory.
+    All numbers are kept, the logits of the first 50,000 rows (fewer where there are many codes),
+    and beyond those only the logits that say whether a number counts: memory stays bounded.
 
     Args:
         engine: network and encoder; its present calibration is ignored.
@@ -40,6 +41,7 @@ def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
         seed: key of the rows' noise.
     """
     layout, copies = engine.encoder.layout, copy_fields(engine)
+    offset_rows = min(OFFSET_ROWS, OFFSET_VALUES // max(1, layout.codes))
     numbers, logits = [], []
     scores: dict[int, list[Float32]] = {field: [] for field, _ in copies}
     for block in range(-(-rows // BLOCK)):
@@ -47,7 +49,7 @@ def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
         raw = engine.raw(normal, None, None)
         # Copied: a view would keep the whole block, logits and all.
         numbers.append(raw[:, : layout.numeric].copy())
-        if block * BLOCK < OFFSET_ROWS:
+        if block * BLOCK < offset_rows:
             logits.append(raw[:, layout.numeric :])
         for field, category in copies:
             span = _span(layout, category)

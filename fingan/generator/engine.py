@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fingan.encoding.table import EncodedTable, Given, TableEncoder
 from fingan.generator.calibration import Calibration
+from fingan.generator.threads import one_thread
 from fingan.networks.rows import TINY, dense_rows
 from fingan.networks.tabular import TabularGenerator
 from fingan.rng import key, torch_generator
@@ -94,7 +95,7 @@ class Engine:
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(self.device, dtype)
 
-        with self._precision():
+        with one_thread(), self._precision():
             out = self.network.logits(normal.to(self.device, dtype), move(rows), move(mask))
         result: np.ndarray = out.float().cpu().numpy()
         return result

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from fingan.config import Config
 from fingan.data.schema import TableSchema
@@ -101,7 +100,7 @@ class Generator:
         if threads == 1:
             yield from (make(first, last) for first, last in bounds)
             return
-        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        pool = ThreadPoolExecutor(threads)
         try:
             pending: deque[Future[pa.RecordBatch]] = deque()
             for first, last in bounds:

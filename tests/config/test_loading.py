@@ -179,3 +179,14 @@ def test_no_time_budget_reads_back(tmp_path):
 
 def test_durations_are_written_as_people_write_them():
     assert "time_budget: 10m" in to_yaml(Config())
+
+
+def test_a_schema_lies_beside_the_configuration_that_names_it(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "loans"
+    folder.mkdir()
+    (folder / "fingan.yaml").write_text("data: {schema: schema.yaml}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load("loans/fingan.yaml").data.schema_path == str(folder / "schema.yaml")
+    assert load("loans/fingan.yaml", ["data.schema=mine.yaml"]).data.schema_path == "mine.yaml"
+    (folder / "fingan.yaml").write_text("data: {schema: /elsewhere/s.yaml}\n", encoding="utf-8")
+    assert load("loans/fingan.yaml").data.schema_path == "/elsewhere/s.yaml"

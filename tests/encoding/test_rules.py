@@ -34,10 +34,10 @@ def test_rules_that_hold_pass():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("low <= high", [r"10 of 40 .* low <= high", r"row 1 ", r"'low': 5, 'high': 4"]),
-        ("low < high", [r"20 of 40", r"row 1 "]),
-        ("0 <= share <= 1", [r"10 of 40 .* 0 <= share <= 1", r"row 1 ", r"'share': 1.5"]),
-        ("low >= 2", [r"10 of 40", r"row 0 ", r"'low': 1"]),
+        ("low <= high", [r"10 of 40 .* low <= high", r"row 2 ", r"'low': 5, 'high': 4"]),
+        ("low < high", [r"20 of 40", r"row 2 "]),
+        ("0 <= share <= 1", [r"10 of 40 .* 0 <= share <= 1", r"row 2 ", r"'share': 1.5"]),
+        ("low >= 2", [r"10 of 40", r"row 1 ", r"'low': 1"]),
     ],
 )
 def test_rows_that_break_a_rule(text, words):
@@ -49,7 +49,7 @@ def test_rows_that_break_a_rule(text, words):
 def test_repeated_identifiers_break_unique():
     keys = [f"id-{n:05d}" for n in range(39)] + ["id-00003"]
     table = TABLE.set_column(4, "key", pa.array(keys))
-    with pytest.raises(DataError, match=r"2 of 40 .* unique\(key\).* row 3 "):
+    with pytest.raises(DataError, match=r"2 of 40 .* unique\(key\).* row 4 "):
         check("unique(key)", table=table, kinds={"key": "identifier"})
 
 
