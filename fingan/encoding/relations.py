@@ -38,10 +38,12 @@ class Coded:
     Attributes:
         codes: code of each row [N].
         count: number of distinct values.
+        null: code of null; -1 where there is none.
     """
 
     codes: Int32
     count: int
+    null: int = -1
 
     @cached_property
     def sizes(self) -> Int64:
@@ -62,7 +64,8 @@ def code_column(array: AnyArray) -> Coded:
     whole = one_chunk(array)
     encoded = whole.dictionary_encode(null_encoding="encode")
     codes = encoded.indices.to_numpy(zero_copy_only=False)
-    return Coded(codes.astype(np.int32, copy=False), len(encoded.dictionary))
+    null = pc.index(encoded.dictionary.is_null(), True).as_py()
+    return Coded(codes.astype(np.int32, copy=False), len(encoded.dictionary), null)
 
 
 def _determines(a: Int32, b: Int32) -> bool:

@@ -7,13 +7,14 @@ category it is exact from the start.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fingan.encoding.relations import PROBE_ROWS, Coded
 from fingan.rng import numpy_generator
-from fingan.types import Int32
+from fingan.types import Bool, Int32
 
 TIED_SHARE = 0.2
 MOST_COMBINATIONS = 128
@@ -23,6 +24,29 @@ ROWS_PER_COMBINATION = 20
 
 def _combinations(a: Int32, b: Int32, b_count: int) -> int:
     return int(np.unique(a.astype(np.int64) * b_count + b).size)
+
+
+def _ratio(left: Coded, right: Coded) -> float:
+    """Return the combinations that occur over those made by chance; infinite where it proves nothing.
+
+    Rows in which either column is missing do not count: a missing cell says nothing of the tie.
+    """
+    a, b, count = left.codes, right.codes, right.count
+    probe = _present(left, right, slice(0, PROBE_ROWS))
+    if _combinations(a[:PROBE_ROWS][probe], b[:PROBE_ROWS][probe], count) > MOST_COMBINATIONS:
+        return math.inf
+    present = _present(left, right, slice(None))
+    a, b = a[present], b[present]
+    together = _combinations(a, b, count)
+    by_chance = _combinations(a, numpy_generator(0, "ties").permutation(b), count)
+    if together > min(MOST_COMBINATIONS, a.size / ROWS_PER_COMBINATION):
+        return math.inf
+    return together / by_chance if by_chance >= MIN_COMBINATIONS_BY_CHANCE else math.inf
+
+
+def _present(left: Coded, right: Coded, rows: slice) -> Bool:
+    present: Bool = (left.codes[rows] != left.null) & (right.codes[rows] != right.null)
+    return present
 
 
 def tied_columns(coded: Mapping[str, Coded], names: Sequence[str]) -> list[tuple[str, str]]:
@@ -36,22 +60,12 @@ def tied_columns(coded: Mapping[str, Coded], names: Sequence[str]) -> list[tuple
         Pairs, the most tightly tied first.
     """
     listed = [name for name in names if 2 < coded[name].count <= MOST_COMBINATIONS]
-    if len(listed) < 2:
-        return []
-    order = numpy_generator(0, "ties").permutation(coded[listed[0]].codes.size)
-    probe = slice(0, PROBE_ROWS)
-    found: list[tuple[float, str, str]] = []
-    for position, left in enumerate(listed):
-        a = coded[left].codes
-        for right in listed[position + 1 :]:
-            b, count = coded[right].codes, coded[right].count
-            if _combinations(a[probe], b[probe], count) > MOST_COMBINATIONS:
-                continue
-            together = _combinations(a, b, count)
-            by_chance = _combinations(a, b[order], count)
-            thin = together <= min(MOST_COMBINATIONS, TIED_SHARE * by_chance, a.size / ROWS_PER_COMBINATION)
-            if thin and by_chance >= MIN_COMBINATIONS_BY_CHANCE:
-                found.append((together / by_chance, left, right))
+    ratios = (
+        (_ratio(coded[left], coded[right]), left, right)
+        for position, left in enumerate(listed)
+        for right in listed[position + 1 :]
+    )
+    found = [(ratio, left, right) for ratio, left, right in ratios if ratio <= TIED_SHARE]
     taken: set[str] = set()
     pairs = []
     for _, left, right in sorted(found):

@@ -45,3 +45,17 @@ def test_independent_columns_are_not_tied(seed, rows, levels):
 
 def test_too_few_columns():
     assert tied(pa.table({"a": np.arange(100) % 5})) == []
+
+
+def test_missing_cells_do_not_undo_a_tie():
+    table = graded()
+    r = numpy_generator(1, "graded")
+    cut = {n: pa.array(table[n].to_numpy(), mask=r.random(len(table)) < 0.2) for n in table.column_names}
+    table = pa.table(cut)
+    assert tied(table) == [("grade", "rate")]
+    encoder, table = fitted(table)
+    made = anything(encoder, 3000)
+    whole = made.filter(made["grade"].is_valid()).drop_null()
+    steps = np.subtract(whole["rate"].to_numpy(), whole["grade"].to_numpy())
+    assert set(steps) == {0, 1}
+    assert made["grade"].null_count > 0
