@@ -3,7 +3,7 @@
     FinganError
     ├── UserError (also ValueError)       the caller can mend it
     │   ├── ConfigError                   configuration, option or column name: exit code 2
-    │   ├── NotAvailable                  contracted, not there yet: exit code 2
+    │   ├── NotAvailable                  not in this version yet: exit code 2
     │   ├── NotFound                      no such model, version or alias: exit code 1
     │   └── DataError                     the data itself: exit code 1
     │       ├── SchemaMismatch            the data differ from the schema
@@ -40,7 +40,7 @@ class ConfigError(UserError):
 
 
 class NotAvailable(UserError):
-    """Part of the contract that this version does not have yet."""
+    """Something announced that this version does not have yet."""
 
     exit_code = 2
 

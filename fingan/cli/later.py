@@ -1,4 +1,4 @@
-"""Verbs of the contract that this version does not have yet: one sentence, exit code 2."""
+"""Verbs to come, which this version does not have yet: one sentence, exit code 2."""
 
 from __future__ import annotations
 

@@ -39,11 +39,13 @@ def sample(
         raise ConfigError(f"-n must be at least 1, got {rows}")
     from fingan.data import open_sink
     from fingan.generator import load
+    from fingan.networks import keep_freed_memory
     from fingan.registry import Registry
 
     store = Registry(registry)
     ref = store.resolve(model)
     generator = load(store.fetch(ref))
+    keep_freed_memory()
     count = (os.cpu_count() or 1) if threads is None else threads
     given = conditions(where, generator.schema.names)
     batches = generator.iter_batches(rows, given, seed, offset, threads=count)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from fingan.cluster.runs import RunFolder
 from fingan.errors import FinganError, TrainingDiverged
 from fingan.fitting import start
+from fingan.networks import keep_freed_memory
 from fingan.training import Alone, Group, Reducer, Run, Update, load_newest
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
         An empty object, or `error` and `message` of an error that a retry cannot mend.
     """
     torch.set_num_threads(settings["threads"])
+    keep_freed_memory()
     folder = RunFolder(Path(settings["folder"]))
     if known := folder.error():
         return known
