@@ -119,13 +119,13 @@ def _show(
 ) -> None:
     generator = trained.generator
 
-    def rows(where: dict[str, str] | None) -> str:
-        return str(generator.sample(5, where, 3).select(list(SHOWN)).to_pandas().to_string(index=False))
+    def rows(where: dict[str, str] | None, seed: int) -> str:
+        return str(generator.sample(5, where, seed).select(list(SHOWN)).to_pandas().to_string(index=False))
 
     lines = [
         summary(report),
-        f"\nfive generated rows:\n{rows(None)}",
-        f"\nfive more, given Class = bad:\n{rows({'Class': 'bad'})}\n",
+        f"\nfive generated rows:\n{rows(None, 3)}",
+        f"\nfive more, given Class = bad:\n{rows({'Class': 'bad'}, 4)}\n",
         *(f"{'ok    ' if c['passed'] else 'FAILED'} {c['message']}" for c in checks.values()),
         f"published {trained.name}:{trained.version}; "
         f"wrote {output / 'report.html'} and {output / 'synthetic.parquet'}",
