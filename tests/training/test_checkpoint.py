@@ -3,6 +3,7 @@
 import logging
 import resource
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -143,19 +144,23 @@ def test_what_a_killed_writer_left_is_no_checkpoint_and_is_cleared(run, tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000020", "step-000000040"]
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """No file may grow beyond 16 kB, which a write reports as a full disk would."""
+    """No file may grow beyond 16 kB, which a write reports as a full disk would.
+
+    Not a fixture: the test's own report goes to standard output, which may be a longer file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint(run, tmp_path, request):
+def test_a_full_disk_leaves_the_earlier_checkpoint(run, tmp_path):
     older = save(run, tmp_path, 20)
-    request.getfixturevalue("small_disk")
-    with pytest.raises(OSError, match=r"state\.safetensors \([\d,]+ bytes\)"):
+    with small_disk(), pytest.raises(OSError, match=r"state\.safetensors \([\d,]+ bytes\)"):
         save(run, tmp_path, 40)
     assert names(tmp_path) == [older.name]
     assert [p.name for p in tmp_path.iterdir()] == [older.name]
