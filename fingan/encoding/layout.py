@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fingan.types import Float64, Int64, Json
+from fingan.types import Float64, Int64
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,3 @@ class Layout:
         """Return the conditioning unit of each dense position [D]."""
         spans = [1] * self.numeric + list(self.widths)
         return np.repeat(np.asarray(self.unit_of_field, dtype=np.int64), spans)
-
-    def to_json(self) -> Json:
-        """Return plain values that `from_json` reads back."""
-        return {
-            "numeric": self.numeric,
-            "widths": list(self.widths),
-            "units": self.units,
-            "unit_of_field": list(self.unit_of_field),
-            "edges": [list(map(float, e)) for e in self.edges],
-            "pairs": [list(p) for p in self.pairs],
-        }
-
-    @classmethod
-    def from_json(cls, values: Json) -> Layout:
-        """Read what `to_json` wrote."""
-        return cls(
-            numeric=values["numeric"],
-            widths=tuple(values["widths"]),
-            units=values["units"],
-            unit_of_field=tuple(values["unit_of_field"]),
-            edges=tuple(np.asarray(e, dtype=np.float64) for e in values["edges"]),
-            pairs=tuple((p[0], p[1]) for p in values["pairs"]),
-        )

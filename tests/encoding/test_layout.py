@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from fingan.encoding import Layout
@@ -31,14 +29,3 @@ def test_without_categories_or_numbers():
     codes = Layout(numeric=0, widths=(4,), units=1, unit_of_field=(0,), edges=())
     assert codes.offsets().tolist() == [0]
     assert codes.dense == 4
-
-
-def test_json_round_trip():
-    again = Layout.from_json(json.loads(json.dumps(LAYOUT.to_json())))
-    assert again.to_json() == LAYOUT.to_json()
-    assert again.edges[0].dtype == np.float64
-    assert (again.pairs, again.widths, again.unit_of_field) == (
-        LAYOUT.pairs,
-        LAYOUT.widths,
-        LAYOUT.unit_of_field,
-    )
