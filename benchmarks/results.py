@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
+
+Row = dict[str, Any]
+"""One result: its keys, what was measured, date and machine."""
 
 
 def machine() -> dict[str, Any]:
@@ -29,13 +33,28 @@ def machine() -> dict[str, Any]:
     }
 
 
+def revision() -> str | None:
+    """Return the commit that was measured, with `+` where files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty=+"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
 class Results:
-    """The results of one benchmark."""
+    """The results of one benchmark.
 
-    def __init__(self, name: str) -> None:
-        self.path = FOLDER / f"{name}.jsonl"
+    Args:
+        name: of the benchmark and its file.
+        folder: where the file lies.
+    """
 
-    def rows(self) -> list[dict[str, Any]]:
+    def __init__(self, name: str, folder: Path = FOLDER) -> None:
+        self.path = folder / f"{name}.jsonl"
+
+    def rows(self) -> list[Row]:
         """Return all results so far; a torn last line is ignored."""
         if not self.path.exists():
             return []
@@ -51,10 +70,11 @@ class Results:
         """Whether a result with these keys is there."""
         return any(all(row.get(k) == v for k, v in keys.items()) for row in self.rows())
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a result with the date and the machine."""
+    def add(self, row: Row) -> None:
+        """Append a result with the date, the commit and the machine."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        stamped = {**row, "date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine()}
+        date = datetime.now(UTC).strftime("%Y-%m-%d")
+        stamped = {**row, "date": date, "revision": revision(), "machine": machine()}
         with self.path.open("a") as file:
             file.write(json.dumps(stamped) + "\n")
             file.flush()

@@ -239,7 +239,7 @@ def start(
     )
     return Run(
         config=config,
-        state=new_state(encoder.layout, config, device, dtype, encoder.frequencies()),
+        state=new_state(encoder.layout, config, device, dtype, encoder.frequencies(), source.along),
         source=source,
         reducer=reducer,
         validate=validator(prepared, autocast, device),

@@ -62,7 +62,7 @@ def test_every_objective_trains_every_network_with_every_penalty(prepared, name,
     assert all(torch.isfinite(t).all() for t in result.weights.values())
     after = run.state.generator.parameters()
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    penalised = hooks.updates[-1].terms["discriminator_penalty"]
+    penalised = hooks.updates[-1].terms["penalty"]
     assert (penalised == 0.0) == (penalty == "none")
 
 

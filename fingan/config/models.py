@@ -93,7 +93,7 @@ class ObjectiveConfig(Section):
     gamma: float = Field(0.5, ge=0.0, le=1e6, description="penalty weight at the start")
     gamma_end: float = Field(0.1, ge=0.0, le=1e6, description="penalty weight at the end (geometric path)")
     penalty_every: int = Field(
-        2, ge=1, le=64, description="steps between penalties (weighted up accordingly)"
+        4, ge=1, le=64, description="every how-manieth row of a batch pays the penalty, weighted up by it"
     )
     discriminator_steps: int = Field(1, ge=1, le=20, description="discriminator updates per generator update")
 
@@ -136,7 +136,7 @@ class ConditioningConfig(Section):
         "any", description="any, none, or a list of columns"
     )
     unconditional_share: float = Field(
-        0.5, ge=0.0, le=1.0, description="share of training rows with nothing given"
+        0.8, ge=0.0, le=1.0, description="share of training rows with nothing given"
     )
 
 

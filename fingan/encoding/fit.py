@@ -102,10 +102,10 @@ def _copies(
     for equal in equal_columns(table, coded, names):
         column = table[equal.target]
         heavy = heavy_values(column)
-        rest = column.filter(pa.array(copied_from(table, equal.target, equal.sources, heavy) == 0))
-        if len(rest) == rest.null_count:
+        own = column.filter(pa.array(copied_from(table, equal.target, equal.sources, heavy) == 0))
+        if len(own) == own.null_count:
             continue
-        encoder = NumberEncoder.fit(equal.target, schema.column(equal.target).kind, rest)
+        encoder = NumberEncoder.fit(equal.target, schema.column(equal.target).kind, column)
         if [spec.kind for spec in encoder.fields] == ["numeric"]:
             units[equal.target] = CopyUnit.fit(table, encoder, equal.sources, heavy)
     return units

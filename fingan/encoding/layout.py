@@ -10,6 +10,25 @@ from fingan.types import Float64, Int64
 
 
 @dataclass(frozen=True)
+class CopyMap:
+    """How one numeric field repeats others.
+
+    Attributes:
+        target: the numeric field.
+        relation: the categorical field that says which source is repeated (0: none).
+        sources: numeric fields of the K sources.
+        scores: the target's normal scores [K, G] at sources' scores evenly spaced over ± `reach`.
+        reach: the last of these.
+    """
+
+    target: int
+    relation: int
+    sources: tuple[int, ...]
+    scores: Float64
+    reach: float
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where each field stands in a dense row, and which conditioning unit owns it.
 
@@ -23,6 +42,7 @@ class Layout:
         unit_of_field: unit of each field, numeric fields first, F + C entries.
         edges: per numeric field, the u-positions (0 … 1) where heavy atoms begin and end.
         pairs: strongly correlated pairs of numeric fields.
+        copies: numeric fields that repeat others, sources before those that repeat them.
     """
 
     numeric: int
@@ -31,6 +51,7 @@ class Layout:
     unit_of_field: tuple[int, ...]
     edges: tuple[Float64, ...]
     pairs: tuple[tuple[int, int], ...] = ()
+    copies: tuple[CopyMap, ...] = ()
 
     @property
     def codes(self) -> int:

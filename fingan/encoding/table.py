@@ -14,6 +14,7 @@ from fingan.config import LessEqual
 from fingan.data.schema import TableSchema
 from fingan.encoding.base import Arrays, CategoryValues, FieldSpec, FieldValues, NumericValues
 from fingan.encoding.codec import prefixed, unprefixed
+from fingan.encoding.copies import copy_maps
 from fingan.encoding.identifier import IdentifierEncoder
 from fingan.encoding.inequalities import Repair, Support
 from fingan.encoding.layout import Layout
@@ -91,6 +92,7 @@ class TableEncoder:
             unit_of_field=tuple(number for number, _ in [*numeric, *category]),
             edges=tuple(spec.edges for _, spec in numeric),
             pairs=self.pairs,
+            copies=copy_maps(self.units),
         )
 
     @cached_property

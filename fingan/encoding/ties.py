@@ -23,7 +23,7 @@ ROWS_PER_COMBINATION = 20
 
 
 def _combinations(a: Int32, b: Int32, b_count: int) -> int:
-    return int(np.unique(a.astype(np.int64) * b_count + b).size)
+    return int(np.count_nonzero(np.bincount(a.astype(np.int64) * b_count + b)))
 
 
 def _ratio(left: Coded, right: Coded) -> float:
@@ -33,7 +33,9 @@ def _ratio(left: Coded, right: Coded) -> float:
     """
     a, b, count = left.codes, right.codes, right.count
     probe = _present(left, right, slice(0, PROBE_ROWS))
-    if _combinations(a[:PROBE_ROWS][probe], b[:PROBE_ROWS][probe], count) > MOST_COMBINATIONS:
+    seen = _combinations(a[:PROBE_ROWS][probe], b[:PROBE_ROWS][probe], count)
+    # Chance makes no more than all combinations: most pairs of a wide table end here.
+    if seen > min(MOST_COMBINATIONS, TIED_SHARE * left.count * count):
         return math.inf
     present = _present(left, right, slice(None))
     a, b = a[present], b[present]

@@ -32,6 +32,9 @@ from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
 
 Rows = dict[str, pa.Array]
 
+OWN_PLACES = 1025
+_CHUNK = 1024
+
 
 class Unit(Protocol):
     """What the table encoder needs of a unit."""
@@ -228,15 +231,16 @@ def _number_rows(table: pa.Table, combinations: pa.Table) -> Int64:
 class CopyUnit:
     """A numeric column that repeats one of its sources in a share of the rows.
 
-    The first field says which source is repeated (0: none); the numeric field is fitted on
-    the other rows and is pure noise where a source is repeated.
+    The first field says which source is repeated (0: none), the second shows the value, own or
+    repeated. Own values have another distribution than all.
 
     Attributes:
-        encoder: of the column, fitted on the rows that repeat nothing.
+        encoder: of the column, fitted on all rows.
         sources: columns that it repeats.
         heavy: values whose agreement is a coincidence.
         limits: smallest and largest training value, which a copy may not leave.
         relation: the first field.
+        own: [2, Q] places among all values, and the share of own values below each.
     """
 
     encoder: ColumnEncoder
@@ -244,17 +248,23 @@ class CopyUnit:
     heavy: pa.Array
     limits: pa.Array
     relation: FieldSpec
+    own: Float64
 
     @classmethod
     def fit(
         cls, table: pa.Table, encoder: ColumnEncoder, sources: tuple[str, ...], heavy: pa.Array
     ) -> CopyUnit:
-        """Tie `encoder`, fitted on the rows that repeat nothing, to its sources."""
-        bounds = pc.min_max(table[encoder.column])
+        """Tie `encoder`, fitted on all rows, to its sources."""
+        column = one_chunk(table[encoder.column])
+        bounds = pc.min_max(column)
         limits = pa.concat_arrays([pa.repeat(bounds["min"], 1), pa.repeat(bounds["max"], 1)])
         relations = copied_from(table, encoder.column, sources, heavy)
         counts = np.bincount(relations, minlength=1 + len(sources))
-        return cls(encoder, sources, heavy, limits, _relation(encoder.column, counts))
+        (values,) = encoder.encode(column.filter(pa.array(relations == 0)))
+        if not isinstance(values, NumericValues):
+            raise TypeError("a copied column has one numeric field")
+        own = _distribution(values, encoder.fields[0].edges)
+        return cls(encoder, sources, heavy, limits, _relation(encoder.column, counts), own)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -268,25 +278,8 @@ class CopyUnit:
 
     def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
         """Encode the column beside its sources (see `Unit`)."""
-        column = one_chunk(table[self.encoder.column])
-        outside = pc.fill_null(
-            pc.or_(pc.less(column, self.limits[0]), pc.greater(column, self.limits[1])), False
-        )
-        if pc.any(outside).as_py():
-            low, high = self.limits.to_pylist()
-            raise DataError(
-                f"column {self.encoder.column!r}: {column.filter(outside)[0].as_py()!r} lies outside "
-                f"the training range [{low!r}, {high!r}]; train with such rows"
-            )
         relations = copied_from(table, self.encoder.column, self.sources, self.heavy)
-        free = relations == 0
-        # Clamped: the rows that repeat nothing may span less than the column.
-        (inner,) = self.encoder.encode(column.filter(pa.array(free)), clamp=True)
-        if not isinstance(inner, NumericValues):
-            raise TypeError("a copied column has one numeric field")
-        lower, width = np.zeros(free.size, dtype=np.float32), np.ones(free.size, dtype=np.float32)
-        lower[free], width[free] = inner.lower, inner.width
-        return CategoryValues(relations.astype(np.int32)), NumericValues(lower, width)
+        return CategoryValues(relations.astype(np.int32)), *self.encoder.encode(table[self.encoder.column])
 
     def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
         """Decode the column, or copy its source where that is in range (see `Unit`)."""
@@ -306,7 +299,7 @@ class CopyUnit:
         document, arrays = save_encoder(self.encoder)
         arrays = prefixed("encoder", arrays)
         arrays["values"] = encode_table(pa.table({"values": pa.concat_arrays([self.limits, self.heavy])}))
-        arrays["shares"] = self.relation.frequencies
+        arrays |= {"shares": self.relation.frequencies, "own": self.own}
         return {"unit": "copy", "encoder": document, "sources": list(self.sources)}, arrays
 
     @classmethod
@@ -315,7 +308,25 @@ class CopyUnit:
         encoder = load_encoder(document["encoder"], unprefixed("encoder", arrays))
         values = one_chunk(decode_table(arrays["values"])["values"])
         relation = _relation(encoder.column, arrays["shares"])
-        return cls(encoder, tuple(document["sources"]), values.slice(2), values.slice(0, 2), relation)
+        heavy, limits = values.slice(2), values.slice(0, 2)
+        return cls(encoder, tuple(document["sources"]), heavy, limits, relation, arrays["own"])
+
+
+def _distribution(values: NumericValues, edges: Float64) -> Float64:
+    """Return places [Q] ascending in 0 … 1, and the share of the values below each, as [2, Q].
+
+    A value is spread evenly over its interval; between places the shares are linear, and every
+    edge of a heavy atom is a place.
+    """
+    places = np.unique(np.concatenate([np.linspace(0.0, 1.0, OWN_PLACES), edges]))
+    lower, width = values.lower.astype(np.float64), np.maximum(values.width.astype(np.float64), 1e-12)
+    intervals, counts = np.unique(np.stack([lower, width]), axis=1, return_counts=True)
+    below = np.zeros(places.size)
+    for first in range(0, counts.size, _CHUNK):
+        here = slice(first, first + _CHUNK)
+        inside = (places[:, None] - intervals[0, here]) / intervals[1, here]
+        below += np.clip(inside, 0.0, 1.0) @ counts[here]
+    return np.stack([places, below / below[-1]])
 
 
 def _relation(column: str, weights: np.ndarray) -> FieldSpec:

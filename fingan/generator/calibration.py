@@ -7,18 +7,21 @@ and an offset per category logit are fitted; both are arrays in the bundle.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr
 
 from fingan.encoding.layout import Layout
+from fingan.generator.curve import Curve
 from fingan.types import Float32, Float64
 
 KNOTS = 257
 REACH = 4.2
 ROUNDS = 30
 LARGEST_OFFSET = 20.0
+_PLACES = "places."
 
 
 @dataclass(frozen=True)
@@ -29,35 +32,40 @@ class Calibration:
         knots: generated values [F, K] that stand at the normal scores `scores`.
         scores: normal scores [K], ascending.
         offsets: added to the category logits [S].
+        places: numeric field → [2, Q] places u, and the share of its generated values below each;
+            a field that is not here is uniform.
     """
 
     knots: Float64
     scores: Float64
     offsets: Float32
+    places: Mapping[int, Float64] = field(default_factory=dict)
 
     def u(self, numbers: Float32) -> Float64:
-        """Return u [B, F] of raw numeric outputs [B, F]: map to a normal score, then Φ."""
-        scores = np.empty(numbers.shape, dtype=np.float64)
-        for f, knots in enumerate(self.knots):
-            scores[:, f] = _interpolate(numbers[:, f].astype(np.float64), knots, self.scores)
-        out: Float64 = ndtr(scores)
+        """Return u [F, B] of raw numeric outputs [F, B]: map to a normal score, then Φ."""
+        out = np.empty(numbers.shape, dtype=np.float64)
+        for f, (curve, placed) in enumerate(self._curves):
+            ndtr(curve(numbers[f].astype(np.float64)), out=out[f])
+            if placed is not None:
+                np.clip(placed(out[f]), 0.0, 1.0, out=out[f])
         return out
+
+    @cached_property
+    def _curves(self) -> tuple[tuple[Curve, Curve | None], ...]:
+        """Raw output → normal score, and where a field is not uniform share below → place."""
+        placed = {f: Curve(below, places) for f, (places, below) in self.places.items()}
+        return tuple((Curve(knots, self.scores), placed.get(f)) for f, knots in enumerate(self.knots))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that `from_arrays` reads back."""
-        return {"knots": self.knots, "scores": self.scores, "offsets": self.offsets}
+        arrays: dict[str, np.ndarray] = {"knots": self.knots, "scores": self.scores, "offsets": self.offsets}
+        return {**arrays, **{f"{_PLACES}{f}": array for f, array in self.places.items()}}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Calibration:
         """Read what `arrays` gave."""
-        return cls(arrays["knots"], arrays["scores"], arrays["offsets"])
-
-
-def _interpolate(values: Float64, knots: Float64, scores: Float64) -> Float64:
-    """Interpolate, and continue beyond the outermost knots with slope one."""
-    inside: Float64 = np.interp(values, knots, scores)
-    outside: Float64 = np.minimum(values - knots[0], 0.0) + np.maximum(values - knots[-1], 0.0)
-    return inside + outside
+        places = {int(n.removeprefix(_PLACES)): a for n, a in arrays.items() if n.startswith(_PLACES)}
+        return cls(arrays["knots"], arrays["scores"], arrays["offsets"], places)
 
 
 def identity(layout: Layout) -> Calibration:

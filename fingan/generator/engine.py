@@ -2,14 +2,18 @@
 
 Noise and forward pass always run in whole blocks of `BLOCK` rows, because matrix products
 depend on their shape in the last bits; so row i is the same whatever the batch size, the
-offset or the number of threads. Decoding is elementwise and runs over several blocks.
+offset or the number of threads. Calibration and decoding are elementwise and run over
+several blocks at once.
+
+Letters: B rows, D dense width, F numeric fields, C categorical fields, M conditioning units,
+S codes, Z noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -18,48 +22,85 @@ from torch import Tensor
 
 from fingan.encoding.table import EncodedTable, Given, TableEncoder
 from fingan.generator.calibration import Calibration
-from fingan.generator.threads import one_thread
-from fingan.networks.rows import TINY, dense_rows
+from fingan.generator.choice import CodeChoice
+from fingan.generator.forward import Forward, RawFields
+from fingan.networks.rows import dense_rows
 from fingan.networks.tabular import TabularGenerator
 from fingan.rng import key, torch_generator
-from fingan.types import Float64, Int64
+from fingan.types import Bool, Float32, Float64, Int64
 
 BLOCK = 1024
+"""Rows of a forward pass: its largest activations stay in a core's own cache."""
+
 Condition = Callable[[Float64], Given]
 """Maps spare uniforms [BLOCK, M], which draw among values that agree, to what is given."""
 
 
 @dataclass(frozen=True)
-class RawBlock:
-    """What the network gives for one block, before decoding.
+class Noise:
+    """What one block is made from.
 
     Attributes:
-        u: numeric fields [B, F] in [0, 1].
-        codes: categorical fields [B, C].
-        spare: uniforms [B, M] for draws inside groups of rare categories.
-        given: what was known of the rows, if anything.
+        normal: the network's input [BLOCK, Z].
+        choice: uniforms [C, BLOCK] that draw the codes.
+        spare: uniforms [M, BLOCK] for draws inside groups of rare categories.
+    """
+
+    normal: Tensor
+    choice: Float64
+    spare: Float64
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Rows before decoding, each field contiguous.
+
+    Attributes:
+        u: numeric fields [F, B] in [0, 1].
+        codes: categorical fields [C, B].
+        spare: uniforms [M, B] for draws inside groups of rare categories.
+        given: per given column, where it is given [B] and its values [B].
     """
 
     u: Float64
     codes: Int64
     spare: Float64
-    given: Given | None
+    given: Mapping[str, tuple[Bool, pa.Array]]
 
-    def cut(self, first: int, last: int) -> RawBlock:
+    def cut(self, first: int, last: int) -> RawRows:
         """Return rows first … last − 1."""
-        given = None
-        if self.given is not None:
-            columns = {
-                name: (where[first:last], values.slice(first, last - first))
-                for name, (where, values) in self.given.columns.items()
-            }
-            given = Given(self.given.mask[first:last], self.given.fields, columns)
-        return RawBlock(self.u[first:last], self.codes[first:last], self.spare[first:last], given)
+        rows = slice(first, last)
+        given = {
+            name: (where[rows], values.slice(first, last - first))
+            for name, (where, values) in self.given.items()
+        }
+        return RawRows(self.u[:, rows], self.codes[:, rows], self.spare[:, rows], given)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is given of a block: the condition, and the exact u [F, B] of the given numbers."""
+
+    given: Given
+    u: Float64
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block before calibration: raw numbers [F, B], codes [C, B], spare uniforms [M, B]."""
+
+    numbers: Float32
+    codes: Int64
+    spare: Float64
+    known: _Known | None
 
 
 @dataclass(frozen=True)
 class Engine:
     """Network, calibration and encoder, ready to make rows.
+
+    The network's weights are read when the first rows are made; for other weights make
+    another engine.
 
     Attributes:
         network: the averaged generator.
@@ -77,87 +118,81 @@ class Engine:
     autocast: bool
     device: torch.device
 
-    def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+    @cached_property
+    def _forward(self) -> Forward:
+        return Forward(self.network, self.autocast, self.device)
 
-    def draw(self, seed: int, purpose: str, block: int) -> tuple[Tensor, Tensor]:
-        """Return a block's normals [BLOCK, Z] and uniforms [BLOCK, S + F + 2M]."""
+    @cached_property
+    def _choice(self) -> CodeChoice:
+        return CodeChoice(self.encoder.layout.widths, self.calibration.offsets)
+
+    def draw(self, seed: int, purpose: str, block: int) -> Noise:
+        """Return a block's noise."""
         layout, generator = self.encoder.layout, torch_generator(seed, purpose, block)
         normal = torch.randn(BLOCK, self.noise, generator=generator)
-        width = layout.codes + layout.numeric + 2 * layout.units
-        return normal, torch.rand(BLOCK, width, generator=generator)
+        fields = len(layout.widths)
+        uniform = _uniform(fields + layout.units, generator)
+        return Noise(normal, uniform[:fields], uniform[fields:])
 
-    @torch.no_grad()
-    def raw(self, normal: Tensor, rows: Tensor | None, mask: Tensor | None) -> np.ndarray:
-        """Return the network's raw output [BLOCK, D] as float32."""
-        dtype = next(self.network.parameters()).dtype
+    def raw(self, normal: Tensor, rows: Tensor | None, mask: Tensor | None) -> RawFields:
+        """Return the network's raw output for a block (see `Forward`)."""
+        return self._forward(normal, rows, mask)
 
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(self.device, dtype)
-
-        with one_thread(), self._precision():
-            out = self.network.logits(normal.to(self.device, dtype), move(rows), move(mask))
-        result: np.ndarray = out.float().cpu().numpy()
-        return result
-
-    def block(self, seed: int, number: int, condition: Condition | None, purpose: str) -> RawBlock:
-        """Generate one block.
+    def rows(self, seed: int, blocks: range, condition: Condition | None, purpose: str) -> RawRows:
+        """Generate consecutive blocks.
 
         Args:
             seed: the sample's seed.
-            number: number of the block.
+            blocks: their numbers, at least one.
             condition: what is given; None for nothing.
             purpose: key of the noise.
         """
+        parts = [self._block(seed, number, condition, purpose) for number in blocks]
+        # All blocks at once: a short array costs as much in calls as in arithmetic.
+        u = self.calibration.u(np.hstack([part.numbers for part in parts]))
+        codes = np.hstack([part.codes for part in parts])
+        spare = np.hstack([part.spare for part in parts])
+        known = [part.known for part in parts if part.known is not None]
+        return self._keep(known, u, codes, spare) if known else RawRows(u, codes, spare, {})
+
+    def _block(self, seed: int, number: int, condition: Condition | None, purpose: str) -> _Block:
+        noise = self.draw(seed, purpose, number)
+        known = rows = mask = None
+        if condition is not None:
+            generator = torch_generator(seed, f"{purpose} given", number)
+            given = condition(_uniform(self.encoder.layout.units, generator).T)
+            position = _uniform(self.encoder.layout.numeric, generator).T
+            rows = dense_given(self.encoder, given.fields, torch.from_numpy(position).float())
+            mask = torch.from_numpy(given.mask).float()
+            exact = given.fields.lower.astype(np.float64) + position * given.fields.width
+            known = _Known(given, exact.T)
+        raw = self.raw(noise.normal, rows, mask)
+        return _Block(raw.numbers, self._choice(raw.logits, noise.choice), noise.spare, known)
+
+    def _keep(self, known: Sequence[_Known], u: Float64, codes: Int64, spare: Float64) -> RawRows:
+        """Put what is given in its place."""
         layout = self.encoder.layout
-        normal, uniform = self.draw(seed, purpose, number)
-        gumbel, position, spare, choice = uniform.split(
-            [layout.codes, layout.numeric, layout.units, layout.units], dim=1
-        )
-        given = None if condition is None else condition(choice.double().numpy())
-        if given is None:
-            raw = self.raw(normal, None, None)
-        else:
-            rows = dense_given(self.encoder, given.fields, position)
-            raw = self.raw(normal, rows, torch.from_numpy(given.mask).float())
-        u = self.calibration.u(raw[:, : layout.numeric])
-        codes = self.codes(raw, gumbel)
-        if given is not None:
-            u, codes = _keep_given(self.encoder, given, u, codes, position.double().numpy())
-        return RawBlock(u, codes, spare.double().numpy(), given)
+        kept = np.concatenate([part.given.mask for part in known]).T[list(layout.unit_of_field)]
+        exact = np.hstack([part.u for part in known])
+        own = np.concatenate([part.given.fields.codes for part in known]).T
+        given = {}
+        for name in known[0].given.columns:
+            columns = [part.given.columns[name] for part in known]
+            where = np.concatenate([where for where, _ in columns])
+            given[name] = (where, pa.concat_arrays([values for _, values in columns]))
+        u = np.where(kept[: layout.numeric], exact, u)
+        return RawRows(u, np.where(kept[layout.numeric :], own, codes), spare, given)
 
-    def codes(self, raw: np.ndarray, gumbel: Tensor) -> Int64:
-        """Draw the code of each categorical field [B, C] from raw output and uniforms [B, S]."""
-        layout = self.encoder.layout
-        logits = torch.from_numpy(raw[:, layout.numeric :] + self.calibration.offsets)
-        noise = gumbel_noise(gumbel)
-        blank = logits.new_zeros(logits.shape[0], layout.numeric)
-        scores = torch.cat([blank, logits], dim=1).to(self.device)
-        codes: Int64 = self.network.head.codes(scores, noise.to(self.device)).cpu().numpy()
-        return codes
-
-    def decode(self, blocks: list[RawBlock], row_index: Int64, seed: int) -> pa.RecordBatch:
-        """Decode consecutive blocks into one record batch."""
-        given: dict[str, tuple[np.ndarray, pa.Array]] = {}
-        first = blocks[0].given
-        if first is not None:
-            parts = [block.given for block in blocks if block.given is not None]
-            for name in first.columns:
-                where = np.concatenate([part.columns[name][0] for part in parts])
-                given[name] = (where, pa.concat_arrays([part.columns[name][1] for part in parts]))
-        return self.encoder.decode(
-            np.concatenate([b.u for b in blocks]),
-            np.concatenate([b.codes for b in blocks]),
-            np.concatenate([b.spare for b in blocks]),
-            row_index,
-            key(seed, "identifier"),
-            given,
-        )
+    def decode(self, rows: RawRows, row_index: Int64, seed: int) -> pa.RecordBatch:
+        """Decode rows, of the numbers `row_index` [B], into a record batch."""
+        identifiers = key(seed, "identifier")
+        return self.encoder.decode(rows.u.T, rows.codes.T, rows.spare.T, row_index, identifiers, rows.given)
 
 
-def gumbel_noise(uniform: Tensor) -> Tensor:
-    """Return standard Gumbel draws of uniforms."""
-    return -(-uniform.clamp(TINY, 1.0 - TINY).log()).log()
+def _uniform(fields: int, generator: torch.Generator) -> Float64:
+    """Return uniforms [fields, BLOCK] in [0, 1), in steps of 2^-53."""
+    draws: Float64 = torch.rand(fields, BLOCK, generator=generator, dtype=torch.float64).numpy()
+    return draws
 
 
 def dense_given(encoder: TableEncoder, fields: EncodedTable, position: Tensor) -> Tensor:
@@ -166,17 +201,3 @@ def dense_given(encoder: TableEncoder, fields: EncodedTable, position: Tensor) -
     places = torch.from_numpy(fields.codes.astype(np.int64) + layout.offsets())
     lower, width = torch.from_numpy(fields.lower), torch.from_numpy(fields.width)
     return dense_rows(layout, lower, width, places, position)
-
-
-def _keep_given(
-    encoder: TableEncoder, given: Given, u: Float64, codes: Int64, position: Float64
-) -> tuple[Float64, Int64]:
-    layout = encoder.layout
-    owner = np.asarray(layout.unit_of_field, dtype=np.int64)
-    kept = given.mask[:, owner]
-    fields = given.fields
-    exact = fields.lower.astype(np.float64) + position * fields.width
-    return (
-        np.where(kept[:, : layout.numeric], exact, u),
-        np.where(kept[:, layout.numeric :], fields.codes, codes),
-    )

@@ -85,8 +85,9 @@ def _draw(
         def known(spare: Float64, whole: pa.Table = whole) -> Given:
             return from_gaps(engine.encoder, whole, names, spare)
 
-        block = engine.block(seed, number, known, f"impute {attempt}").cut(0, part.num_rows)
-        batches.append(engine.decode([block], index[start : start + part.num_rows], seed))
+        block = engine.rows(seed, range(number, number + 1), known, f"impute {attempt}")
+        drawn = block.cut(0, part.num_rows)
+        batches.append(engine.decode(drawn, index[start : start + part.num_rows], seed))
     return pa.Table.from_batches(batches)
 
 

@@ -114,12 +114,10 @@ class Generator:
             pool.shutdown(cancel_futures=True)
 
     def _rows(self, first: int, last: int, condition: Condition | None, seed: int) -> pa.RecordBatch:
-        blocks = []
-        for number in range(first // BLOCK, -(-last // BLOCK)):
-            start = number * BLOCK
-            whole = self.engine.block(seed, number, condition, "sample")
-            blocks.append(whole.cut(max(first, start) - start, min(last, start + BLOCK) - start))
-        return self.engine.decode(blocks, np.arange(first, last, dtype=np.int64), seed)
+        blocks = range(first // BLOCK, -(-last // BLOCK))
+        start = blocks.start * BLOCK
+        rows = self.engine.rows(seed, blocks, condition, "sample").cut(first - start, last - start)
+        return self.engine.decode(rows, np.arange(first, last, dtype=np.int64), seed)
 
     def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> pa.Table:
         """Fill the nulls of a table from the learned distribution given each row's other values.

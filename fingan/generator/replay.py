@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from fingan.generator.engine import Engine, RawBlock
+from fingan.generator.engine import Engine, RawRows
 
 ROWS = 16
 TOLERANCE = {False: 1e-3, True: 0.15}
@@ -23,9 +23,9 @@ TOLERANCE = {False: 1e-3, True: 0.15}
 
 def record(engine: Engine) -> tuple[dict[str, np.ndarray], str]:
     """Return the arrays of the stored sample and the digest of its rows."""
-    block = engine.block(0, 0, None, "replay").cut(0, ROWS)
-    arrays = {"raw": _raw(engine), "u": block.u, "codes": block.codes, "spare": block.spare}
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(engine, block)
+    rows = engine.rows(0, range(1), None, "replay").cut(0, ROWS)
+    arrays = {"raw": _raw(engine), "u": rows.u, "codes": rows.codes, "spare": rows.spare}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(engine, rows)
 
 
 def difference(engine: Engine, arrays: Mapping[str, np.ndarray], digest: object) -> str:
@@ -40,20 +40,20 @@ def difference(engine: Engine, arrays: Mapping[str, np.ndarray], digest: object)
     if stored.shape != raw.shape or not np.allclose(raw, stored, rtol=0.0, atol=tolerance * scale):
         return "its network gives another output"
     numeric = engine.encoder.layout.numeric
-    if not np.allclose(engine.calibration.u(stored[:, :numeric]), arrays["u"], rtol=0.0, atol=1e-6):
+    if not np.allclose(engine.calibration.u(stored[:, :numeric].T), arrays["u"], rtol=0.0, atol=1e-6):
         return "its calibration gives other values"
-    block = RawBlock(arrays["u"], arrays["codes"], arrays["spare"], None)
-    return "" if _digest(engine, block) == digest else "its encoder gives other rows"
+    rows = RawRows(arrays["u"], arrays["codes"], arrays["spare"], {})
+    return "" if _digest(engine, rows) == digest else "its encoder gives other rows"
 
 
 def _raw(engine: Engine) -> np.ndarray:
-    normal, _ = engine.draw(0, "replay", 0)
-    return engine.raw(normal, None, None)[:ROWS]
+    raw = engine.raw(engine.draw(0, "replay", 0).normal, None, None)
+    return np.concatenate([raw.numbers, raw.logits])[:, :ROWS].T
 
 
-def _digest(engine: Engine, block: RawBlock) -> str:
-    rows = engine.decode([block], np.arange(block.u.shape[0], dtype=np.int64), 0)
-    texts = [[_text(value) for value in column.to_pylist()] for column in _plain(rows)]
+def _digest(engine: Engine, rows: RawRows) -> str:
+    batch = engine.decode(rows, np.arange(rows.spare.shape[1], dtype=np.int64), 0)
+    texts = [[_text(value) for value in column.to_pylist()] for column in _plain(batch)]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 

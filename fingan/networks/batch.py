@@ -28,16 +28,17 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """The local share of one step's global batch; every tensor has B rows.
+    """The local share of one step's global batch: B rows, of which K pay the gradient penalty.
 
     Attributes:
         rows: real dense rows [B, D]: numeric fields as normal scores, then one-hot blocks.
         mask: 1.0 where a conditioning unit is given, 0.0 where it is open [B, M].
         noise: the generator's noise, standard normal [B, Z].
         gumbel: standard Gumbel noise, one per code [B, S].
-        jitter_real: standard normal steps away from the real rows [B, D].
-        jitter_fake: standard normal steps away from the generated rows [B, D].
-        mix: uniform weights of real against generated rows [B, 1].
+        penalised: places of the paying rows among these, int64 [K].
+        jitter_real: standard normal steps away from the paying real rows [K, D].
+        jitter_fake: the same for the generated rows [K, D].
+        mix: uniform weights of paying real rows against generated ones [K, 1].
         global_size: rows of the global batch. Losses are local sums over it, so the
             gradients of all workers *add up* to the gradient of the global batch.
     """
@@ -46,19 +47,14 @@ class Batch:
     mask: Tensor
     noise: Tensor
     gumbel: Tensor
+    penalised: Tensor
     jitter_real: Tensor
     jitter_fake: Tensor
     mix: Tensor
     global_size: int
 
-    def part(self, start: int, stop: int) -> Batch:
-        """Return rows `start` to `stop` as a share of the same global batch (views, no copy)."""
-        return Batch(**{n: t[start:stop] for n, t in self._tensors().items()}, global_size=self.global_size)
-
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
-        """Return the batch on a device, in a floating type."""
-        moved = {n: t.to(device=device, dtype=dtype) for n, t in self._tensors().items()}
+        """Return the batch on a device, its floating tensors in a type."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "global_size"}
+        moved = {n: t.to(device, dtype if t.is_floating_point() else None) for n, t in tensors.items()}
         return Batch(**moved, global_size=self.global_size)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "global_size"}

@@ -84,7 +84,6 @@ class StraightThroughHead(nn.Module):
 
     owner: Tensor
     rank: Tensor
-    starts: Tensor
     member: Tensor
 
     def __init__(self, layout: Layout, temperature: float = TEMPERATURE) -> None:
@@ -101,7 +100,6 @@ class StraightThroughHead(nn.Module):
         owner = np.repeat(np.arange(self.fields), layout.widths)
         self._keep("owner", owner)
         self._keep("rank", rank)
-        self._keep("starts", np.cumsum((0, *layout.widths))[: self.fields])
         self.register_buffer("member", torch.eye(self.fields)[owner], persistent=False)
 
     def _keep(self, name: str, index: np.ndarray) -> None:
@@ -116,17 +114,6 @@ class StraightThroughHead(nn.Module):
             base = torch.arange(0, codes.numel(), shape[1], device=codes.device)
             parts.append(codes[padded.argmax(dim=2).add_(base)])
         return torch.cat(parts, dim=1).index_select(1, self.rank)
-
-    def codes(self, raw_BD: Tensor, gumbel_BS: Tensor) -> Tensor:
-        """Return the drawn code of each categorical field, int64 [B, C], without building one-hots.
-
-        Args:
-            raw_BD: numbers and logits.
-            gumbel_BS: standard Gumbel noise; zeros give the most probable code.
-        """
-        if not self.fields:
-            return raw_BD.new_empty((raw_BD.shape[0], 0), dtype=torch.int64)
-        return self._winners(raw_BD[:, self.numeric :] + gumbel_BS) - self.starts
 
     def forward(self, raw_BD: Tensor, gumbel_BS: Tensor) -> Tensor:
         """Return dense rows [B, D]; autocast does not reach in here."""

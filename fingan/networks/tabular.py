@@ -17,6 +17,7 @@ from torch.nn import functional
 from fingan.config import NetworkConfig
 from fingan.encoding.layout import Layout
 from fingan.networks.batch import Scores
+from fingan.networks.copies import CopiedNumbers
 from fingan.networks.features import RowFeatures
 from fingan.networks.heads import StraightThroughHead
 from fingan.networks.layers import ResidualBody, full_precision, linear
@@ -31,35 +32,47 @@ _LEAST_SHARE = 1e-6
 
 
 class ResidualGenerator(nn.Module):
-    """Inputs [B, I] → raw rows [B, D]: numbers in full precision, logits under autocast."""
+    """Inputs [B, I] → raw rows [B, D]: numbers in full precision, logits under autocast.
+
+    Numbers come out as independent coordinates times `mixing` [F, F], a root of the training
+    rows' correlation: a fresh generator has the right correlation, and narrow ridges of the data
+    are as easily fitted as wide ones.
+    """
+
+    mixing: Tensor
 
     def __init__(
         self, inputs: int, layout: Layout, config: NetworkConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.body = ResidualBody(inputs, config.width, config.blocks, generator)
+        self.register_buffer("mixing", torch.eye(layout.numeric))
         # Two layers where one would do: only numbers must not be rounded to bfloat16.
         outputs = {"numbers": (layout.numeric, _LAST_GAIN), "codes": (layout.codes, _CODES_GAIN)}
         self.last = nn.ModuleDict(
             {n: linear(config.width, w, generator, gain=gain) for n, (w, gain) in outputs.items() if w}
         )
 
-    def start_from(self, shares: Sequence[Float64]) -> None:
-        """Set the biases of the category logits to the logarithms of training shares.
+    def start_from(self, shares: Sequence[Float64], mixing: Tensor | None) -> None:
+        """Set the biases of the category logits to the logarithms of training shares, and the mixing.
 
         With the codes' small gain the generator begins near independent categories of the
         right frequencies, and learns only the dependence that the discriminator shows it;
         large random logits would start it with dependence that is not there.
         """
         with torch.no_grad():
-            logs = np.log(np.maximum(np.concatenate(shares), _LEAST_SHARE))
-            cast(nn.Linear, self.last["codes"]).bias.copy_(torch.from_numpy(logs))
+            if shares:
+                logs = np.log(np.maximum(np.concatenate(shares), _LEAST_SHARE))
+                cast(nn.Linear, self.last["codes"]).bias.copy_(torch.from_numpy(logs))
+            if mixing is not None:
+                self.mixing.copy_(mixing)
 
     def forward(self, inputs_BI: Tensor) -> Tensor:
         hidden = self.body(inputs_BI)
         parts = []
         if "numbers" in self.last:
-            parts.append(full_precision(self.last["numbers"], hidden))
+            with torch.autocast(hidden.device.type, enabled=False):
+                parts.append(full_precision(self.last["numbers"], hidden) @ self.mixing)
         if "codes" in self.last:
             parts.append(self.last["codes"](hidden).to(inputs_BI.dtype))
         return torch.cat(parts, dim=1)
@@ -146,16 +159,18 @@ class TabularGenerator(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.head = StraightThroughHead(layout)
+        self.copied = CopiedNumbers(layout)
         self.register_buffer("unit", torch.from_numpy(layout.unit_of_dense()), persistent=False)
 
-    def start_from(self, shares: Sequence[Float64]) -> None:
-        """Begin at the training shares of each categorical field's codes, where the architecture can.
+    def start_from(self, shares: Sequence[Float64], mixing: Tensor | None = None) -> None:
+        """Begin near the training rows' first moments, where the architecture can.
 
         Args:
-            shares: one array per categorical field; empty for no change.
+            shares: training shares of each categorical field's codes; empty for no change.
+            mixing: root [F, F] of the numeric fields' correlation; None for no change.
         """
-        if shares and isinstance(self.trunk, ResidualGenerator):
-            self.trunk.start_from(shares)
+        if isinstance(self.trunk, ResidualGenerator):
+            self.trunk.start_from(shares, mixing)
 
     def logits(
         self, noise_BZ: Tensor, rows_BD: Tensor | None = None, mask_BM: Tensor | None = None
@@ -182,7 +197,9 @@ class TabularGenerator(nn.Module):
         """
         given_BD = self._given(mask_BM)
         raw_BD = self._raw(self._inputs(noise_BZ, rows_BD, mask_BM, given_BD))
-        return torch.where(given_BD, rows_BD, self.head(raw_BD, gumbel_BS))
+        made_BD = torch.where(given_BD, rows_BD, self.head(raw_BD, gumbel_BS))
+        copied_BD: Tensor = self.copied(made_BD, given_BD)
+        return copied_BD
 
     def _given(self, mask_BM: Tensor) -> Tensor:
         return (mask_BM > 0).index_select(1, self.unit)

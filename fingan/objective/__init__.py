@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from fingan.config import ObjectiveConfig
-from fingan.objective.base import Discriminator, Objective, Terms
+from fingan.objective.base import Discriminator, Judged, Objective, Penalty, Terms
 from fingan.objective.minimax import Minimax
 from fingan.objective.penalties import ZeroCentred
 from fingan.objective.relativistic import Relativistic
-from fingan.objective.wasserstein import WassersteinGP
+from fingan.objective.terms import describe
+from fingan.objective.wasserstein import UnitSlope, Wasserstein
 
 __all__ = [
     "Discriminator",
+    "Judged",
     "Minimax",
     "Objective",
+    "Penalty",
     "Relativistic",
     "Terms",
-    "WassersteinGP",
+    "UnitSlope",
+    "Wasserstein",
     "ZeroCentred",
     "build_objective",
+    "describe",
 ]
 
 
@@ -28,8 +33,7 @@ def build_objective(config: ObjectiveConfig) -> Objective:
     brings its own, always exact; there only `none` has an effect.
     """
     if config.name == "wasserstein_gp":
-        return WassersteinGP(config.penalty != "none", config.penalty_every)
+        bare = config.penalty == "none"
+        return Wasserstein(ZeroCentred("none") if bare else UnitSlope(config.penalty_every))
     penalty = ZeroCentred(config.penalty, config.penalty_every)
-    if config.name == "minimax":
-        return Minimax(penalty)
-    return Relativistic(penalty)
+    return Minimax(penalty) if config.name == "minimax" else Relativistic(penalty)

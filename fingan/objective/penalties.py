@@ -1,71 +1,62 @@
-"""Gradient penalties, and the one discriminator pass that they share with the loss.
+"""Zero-centred gradient penalties, and the discriminator pass that they share with the loss.
 
-Letters: B rows, D dense width, M conditioning units.
+Letters: B rows, K rows that pay, D dense width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fingan.networks.batch import Batch
-from fingan.objective.base import Discriminator
+from fingan.objective.base import Discriminator, Judged
 
 SIGMA = 0.1
 """Length scale of the first-order penalty's steps, in normal scores and one-hot units."""
 
-Judge = Callable[[Discriminator, Batch, Tensor], "Judged"]
 
-
-class Judged(NamedTuple):
-    """Logits of real and generated rows [B] each, and the summed squared slopes (scalar)."""
-
-    real: Tensor
-    fake: Tensor
-    slopes: Tensor | None
-
-
-def judge(disc: Discriminator, batch: Batch, fake: Tensor) -> Judged:
-    """Score real and generated rows in one pass, without a penalty."""
+def score(disc: Discriminator, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of real and of generated rows [B] each, of one pass."""
     logits = disc(torch.cat([batch.rows, fake]), batch.mask.repeat(2, 1)).logits
     real, made = logits.chunk(2)
-    return Judged(real, made, None)
+    return real, made
 
 
-def judge_exact(disc: Discriminator, batch: Batch, fake: Tensor) -> Judged:
-    """Score both sides and sum ‖∇ₓD‖² over all their rows, by double backward.
+def score_exact(disc: Discriminator, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Score both sides, and sum ‖∇ₓD‖² over the paying rows of both by double backward.
 
-    One pass scores both; no row's score depends on another's, so the gradient
-    of the summed logits holds every row's own gradient.
+    No row's score depends on another's, so the gradient of the summed logits holds every
+    row's own gradient.
     """
-    rows = torch.cat([batch.rows, fake]).requires_grad_()
+    real, made = score(disc, batch, fake)
+    picked = batch.penalised
+    rows = torch.cat([batch.rows[picked], fake[picked]]).requires_grad_()
     with torch.enable_grad():
-        logits = disc(rows, batch.mask.repeat(2, 1)).logits
+        logits = disc(rows, batch.mask[picked].repeat(2, 1)).logits
         (slope,) = torch.autograd.grad(logits.sum(), rows, create_graph=True)
-    real, made = logits.chunk(2)
-    return Judged(real, made, slope.square().sum())
+    return real, made, slope.square().sum()
 
 
-def judge_first_order(disc: Discriminator, batch: Batch, fake: Tensor, sigma: float = SIGMA) -> Judged:
-    """Score both sides and estimate ‖∇ₓD‖² by one random step per row, without double backward.
+def score_first_order(
+    disc: Discriminator, batch: Batch, fake: Tensor, sigma: float = SIGMA
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Score both sides, and estimate the same sum by one random step per paying row, in the same pass.
 
     With ε ~ N(0, I), E[(D(x) - D(x + σε))²] / σ² = ‖∇D‖² + O(σ²); for a linear D
     it is exact in expectation. Every dense position is stepped, given ones too.
     """
-    steps = torch.cat([batch.jitter_real, batch.jitter_fake])
-    rows = torch.cat([batch.rows, fake])
-    near = torch.add(rows, steps, alpha=sigma)
-    logits = disc(torch.cat([rows, near]), batch.mask.repeat(4, 1)).logits
-    here, there = logits.chunk(2)
-    real, made = here.chunk(2)
-    return Judged(real, made, (here - there).square().sum() / sigma**2)
-
-
-_PENALISED: dict[str, Judge] = {"exact": judge_exact, "first_order": judge_first_order}
+    picked = batch.penalised
+    near_real = torch.add(batch.rows[picked], batch.jitter_real, alpha=sigma)
+    near_fake = torch.add(fake[picked], batch.jitter_fake, alpha=sigma)
+    rows = torch.cat([batch.rows, fake, near_real, near_fake])
+    mask = torch.cat([batch.mask, batch.mask, *[batch.mask[picked]] * 2])
+    size = fake.shape[0]
+    real, made, there = disc(rows, mask).logits.split([size, size, 2 * picked.numel()])
+    here = torch.cat([real[picked], made[picked]])
+    return real, made, (here - there).square().sum() / sigma**2
 
 
 @dataclass(frozen=True)
@@ -78,24 +69,17 @@ class ZeroCentred:
 
     Attributes:
         kind: `exact`, `first_order` or `none`.
-        every: steps between penalties; each is weighted by it, so that its mean over steps stays.
+        every: every how-manieth row pays; each is weighted by it, so that the mean stays.
     """
 
     kind: Literal["exact", "first_order", "none"] = "first_order"
     every: int = 1
 
-    def due(self, step: int, gamma: float) -> bool:
-        """Tell whether this step pays the penalty."""
-        return self.kind != "none" and gamma > 0.0 and step % self.every == 0
-
-    def judge(self, disc: Discriminator, batch: Batch, fake: Tensor, step: int, gamma: float) -> Judged:
-        """Score both sides in one pass; `slopes` is None where no penalty is due."""
-        if not self.due(step, gamma):
-            return judge(disc, batch, fake)
-        return _PENALISED[self.kind](disc, batch, fake)
-
-    def weigh(self, judged: Judged, batch: Batch, gamma: float) -> Tensor:
-        """Return the penalty's share of the loss (scalar), zero where none was due."""
-        if judged.slopes is None:
-            return judged.real.new_zeros(())
-        return judged.slopes * (0.5 * gamma * self.every / batch.global_size)
+    def judge(self, disc: Discriminator, batch: Batch, fake: Tensor, gamma: float) -> Judged:
+        """See `Penalty.judge`."""
+        if self.kind == "none" or gamma == 0.0:
+            real, made = score(disc, batch, fake)
+            return Judged(real, made, real.new_zeros(()))
+        scored = score_exact if self.kind == "exact" else score_first_order
+        real, made, slopes = scored(disc, batch, fake)
+        return Judged(real, made, slopes * (0.5 * gamma * self.every / batch.global_size))

@@ -21,6 +21,7 @@ from fingan.errors import ConfigError, DataError
 from fingan.networks.batch import Batch
 from fingan.networks.rows import dense_rows
 from fingan.rng import key, permute, torch_generator
+from fingan.training.directions import correlation_root
 from fingan.types import Int32, Int64
 
 GIVEN_MORE_OFTEN = 0.5
@@ -88,6 +89,7 @@ class BatchSource:
     Attributes:
         rows, size: of the table, and of the global batch.
         unit: conditioning unit of each dense position [D].
+        along: root [F, F] of the numeric fields' correlation, along which the penalty steps.
 
     Args:
         encoded: fields of the N training rows.
@@ -130,6 +132,7 @@ class BatchSource:
         self._device, self._dtype = device, dtype
         self.unit = torch.from_numpy(layout.unit_of_dense()).to(device)
         self._rare = None if conditioning.label is None else RareCodes(encoded.codes[:, conditioning.label])
+        self.along = correlation_root(encoded)
         self._batches_ahead = max(1, min(ROWS_AHEAD, self.rows) // self.size)
         self._ahead: tuple[int, Int64] | None = None
 
@@ -150,15 +153,34 @@ class BatchSource:
             place[here] = permute(place[here], self.rows, key(self._config.seed, "epoch", now))
         return place
 
-    def _draws(self, step: int, part: int, attempt: int, widths: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return uniforms and normals of those widths, each shard's from its own generator."""
-        uniform, normal = (torch.empty(self._last - self._first, width) for width in widths)
+    def _draws(
+        self, step: int, part: int, attempt: int, widths: tuple[int, int, int], paying: Int64
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return uniforms and normals for all rows and normals for the paying ones, of those widths.
+
+        Each shard's come from its own generator. Normals for the paying ones have the numeric
+        fields' correlation.
+        """
+        rows = self._last - self._first
+        uniform, normal = (torch.empty(rows, width) for width in widths[:2])
+        jitter = torch.empty(paying.size, widths[2])
         for shard, first, last in self._bounds:
             generator = torch_generator(self._config.seed, "batch", step, part, attempt, shard)
             here = slice(first - self._first, last - self._first)
+            pays = slice(*np.searchsorted(paying, (here.start, here.stop)))
             uniform[here].uniform_(generator=generator)
             normal[here].normal_(generator=generator)
-        return uniform, normal
+            jitter[pays].normal_(generator=generator)
+        if jitter.numel():
+            for side in jitter.split(self._layout.dense, dim=1):
+                numbers = side[:, : self._layout.numeric]
+                numbers.copy_(numbers @ self.along)
+        return uniform, normal, jitter
+
+    def _paying(self, step: int) -> Int64:
+        """Return the places of the rows that pay the penalty: every n-th of the batch, by turns."""
+        every = self._config.objective.penalty_every
+        return np.arange((step - self._first) % every, self._last - self._first, every)
 
     def _masks(self, pick: Tensor, extent: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mask [B, M] and which rows are drawn for their label [B].
@@ -182,21 +204,22 @@ class BatchSource:
         mask[:, unit] |= drawn
         return mask.to(torch.float32), drawn
 
-    def batch(self, step: int, part: int = 0, attempt: int = 0, jitter: bool = False) -> Batch:
+    def batch(self, step: int, part: int = 0, attempt: int = 0) -> Batch:
         """Return this worker's slice of the batch.
 
         Args:
             step: number of the step; with the seed it decides everything.
             part: number of the batch within the step (several discriminator updates).
             attempt: roll-backs so far: a repeated step visits the same rows with new draws.
-            jitter: whether the penalty's normals are needed; without them they have width zero.
         """
-        layout, steps = self._layout, self._config.objective.discriminator_steps
+        layout, objective = self._layout, self._config.objective
+        steps, dense = objective.discriminator_steps, layout.dense
+        stepped = objective.penalty == "first_order" and objective.name != "wasserstein_gp"
         uniforms = [1, 1, 1, 1, 1, layout.units, layout.numeric, layout.codes]
-        normals = [self._config.network.noise, layout.dense * jitter, layout.dense * jitter]
-        uniform, normal = self._draws(step, part, attempt, (sum(uniforms), sum(normals)))
+        widths = sum(uniforms), self._config.network.noise, 2 * dense * stepped
+        paying = self._paying(step)
+        uniform, noise, jitter = self._draws(step, part, attempt, widths, paying)
         pick, extent, code, row, mix, draw, position, gumbel = uniform.split(uniforms, dim=1)
-        noise, jitter_real, jitter_fake = normal.split(normals, dim=1)
         mask, by_label = self._masks(pick[:, 0], extent, draw)
         index = self._row_numbers(step * steps + part)
         if self._rare is not None:
@@ -207,9 +230,10 @@ class BatchSource:
             mask=mask,
             noise=noise,
             gumbel=gumbel.clamp(TINY, 1.0 - TINY).log_().neg_().log_().neg_(),
-            jitter_real=jitter_real,
-            jitter_fake=jitter_fake,
-            mix=mix,
+            penalised=torch.from_numpy(paying),
+            jitter_real=jitter[:, :dense],
+            jitter_fake=jitter[:, dense:],
+            mix=mix[torch.from_numpy(paying)],
             global_size=self.size,
         )
         return batch.to(self._device, self._dtype)

@@ -89,6 +89,20 @@ class HealthMonitor:
         return next((a for a, windows in self._runs.items() if windows >= PATIENCE), None)
 
 
+def certainty_sums(batch: Batch, margin: Tensor) -> Tensor:
+    """Return the local sum of σ(D(x) - D(G(z))) over pairs with nothing given, and their number [2].
+
+    Where something is given, real and generated rows may agree in all the rest, and no
+    discriminator however strong is certain.
+
+    Args:
+        batch: the last batch.
+        margin: D(x) - D(G(z)) of its pairs [B].
+    """
+    free = (batch.mask == 0).all(dim=1).double()
+    return torch.stack([(torch.sigmoid(margin).double() * free).sum(), free.sum()])
+
+
 def spread_sums(batch: Batch, fake: Tensor, unit: Tensor) -> Tensor:
     """Return local sums [5 · D, float64] from which `spread_of` gets the spread, once they are added up.
 

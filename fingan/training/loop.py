@@ -25,7 +25,7 @@ from fingan.objective import build_objective
 from fingan.training.batches import BatchSource
 from fingan.training.checkpoint import save_checkpoint
 from fingan.training.distributed import Reducer
-from fingan.training.health import Ailment, HealthMonitor, Vitals, spread_of, spread_sums
+from fingan.training.health import Ailment, HealthMonitor, Vitals, certainty_sums, spread_of, spread_sums
 from fingan.training.pace import Pace, Verdict
 from fingan.training.schedule import ema_decay, learning_rate, penalty_weight
 from fingan.training.state import Tensors, TrainState
@@ -218,12 +218,7 @@ class Run:
         objective, step = config.objective, progress.step
         share = step / max(1, progress.planned)
         self.state.set_rate(progress.rate_scale * learning_rate(config.training, step, share))
-        first_order = objective.penalty == "first_order" and objective.name != "wasserstein_gp"
-        settings = StepSettings(
-            gamma=penalty_weight(objective, share),
-            decay=ema_decay(config.training, step),
-            jitter=first_order and step % objective.penalty_every == 0,
-        )
+        settings = StepSettings(penalty_weight(objective, share), ema_decay(config.training, step))
         return self._stepper.step(step, progress.attempt, settings)
 
     def _window(self, report: StepReport) -> str:
@@ -278,7 +273,7 @@ class Run:
         parts = [
             totals / len(terms),
             self._weight_norm()[None],
-            self._stepper.certainty(report),
+            certainty_sums(report.batch, report.margin),
             spread_sums(report.batch, report.fake, self.source.unit),
         ]
         summed = self.reducer.sum_(torch.cat(parts))

@@ -136,8 +136,9 @@ def new_state(
     device: torch.device,
     dtype: torch.dtype,
     shares: Sequence[Float64] = (),
+    mixing: Tensor | None = None,
 ) -> TrainState:
-    """Build networks and optimisers; the weights are a function of seed and shares alone.
+    """Build networks and optimisers; the weights are a function of seed, shares and mixing alone.
 
     Args:
         layout: the dense row.
@@ -145,9 +146,10 @@ def new_state(
         device, dtype: of the networks.
         shares: training shares of each categorical field's codes, which the generator begins
             at; empty to begin at random logits.
+        mixing: root of the numeric fields' correlation, which its numbers begin with; None for none.
     """
     generator = build_generator(layout, config.network, generator=torch_generator(config.seed, "generator"))
-    generator.start_from(shares)
+    generator.start_from(shares, mixing)
     discriminator = build_discriminator(
         layout, config.network, generator=torch_generator(config.seed, "discriminator")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import ks_2samp
 
 from fingan.encoding import ColumnUnit, CompositeUnit, CopyUnit, load_unit
 from fingan.encoding.base import CategoryValues
@@ -39,8 +40,7 @@ def payments(share=0.2):
 
 def copy_unit(table):
     heavy = heavy_values(table["paid"])
-    free = copied_from(table, "paid", ("bill",), heavy) == 0
-    encoder = NumberEncoder.fit("paid", "integer", table["paid"].filter(pa.array(free)))
+    encoder = NumberEncoder.fit("paid", "integer", table["paid"])
     return CopyUnit.fit(table, encoder, ("bill",), heavy)
 
 
@@ -92,16 +92,26 @@ def test_copy_round_trip_and_fields():
     assert unit.fields[0].frequencies[1] == pytest.approx(0.18, abs=0.03)
     relation, values = unit.encode(table)
     assert isinstance(relation, CategoryValues)
-    u = values.lower + values.width * np.float32(0.5)
-    rows = unit.decode(
-        [relation.codes, u.astype(float)], np.zeros(ROWS), {"bill": table["bill"].combine_chunks()}
-    )
-    assert np.abs(rows["paid"].to_numpy() - table["paid"].to_numpy()).max() <= 1
     copied = relation.codes == 1
-    assert (rows["paid"].to_numpy() == table["bill"].to_numpy())[copied].all()
-    # Where a source is repeated the number says nothing.
-    assert (values.lower[copied] == 0).all()
-    assert (values.width[copied] == 1).all()
+    # Shown among all values, copied or own.
+    u = values.lower + values.width * np.float32(0.5)
+    shown = unit.encoder.decode([u.astype(float)], np.zeros(ROWS)).to_numpy()
+    assert np.array_equal(shown, table["paid"].to_numpy())
+    bill = {"bill": table["bill"].combine_chunks()}
+    rows = unit.decode([relation.codes, u.astype(float)], np.zeros(ROWS), bill)
+    assert np.array_equal(rows["paid"].to_numpy(), table["paid"].to_numpy())
+    lost = unit.decode([relation.codes, np.zeros(ROWS)], np.zeros(ROWS), bill)["paid"].to_numpy()
+    assert np.array_equal(lost[copied], table["bill"].to_numpy()[copied])
+
+
+def test_own_places_have_the_distribution_of_own_values():
+    table = payments()
+    unit = copy_unit(table)
+    relation, _ = unit.encode(table)
+    u = np.interp((np.arange(20_000) + 0.5) / 20_000, unit.own[1], unit.own[0])
+    made = unit.encoder.decode([u], np.zeros(u.size))
+    own = table["paid"].to_numpy()[relation.codes == 0]
+    assert ks_2samp(made.to_numpy(), own).statistic < 0.005
 
 
 def test_a_copy_stays_in_the_training_range():

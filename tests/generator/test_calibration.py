@@ -25,12 +25,25 @@ def test_the_identity_maps_a_normal_score_to_its_probability():
 
 def test_fitted_knots_make_any_marginal_uniform():
     rng = np.random.default_rng(0)
-    raw = np.stack([rng.exponential(3.0, 50_000), rng.normal(5.0, 0.1, 50_000)], axis=1).astype(np.float32)
-    knots, scores = fit_knots(raw, {})
+    raw = np.stack([rng.exponential(3.0, 50_000), rng.normal(5.0, 0.1, 50_000)]).astype(np.float32)
+    knots, scores = fit_knots(raw.T, {})
     u = Calibration(knots, scores, np.zeros(5, dtype=np.float32)).u(raw)
     for field in range(2):
-        assert np.quantile(u[:, field], [0.01, 0.5, 0.99]) == pytest.approx([0.01, 0.5, 0.99], abs=3e-3)
-        assert (np.diff(u[np.argsort(raw[:, field]), field]) >= 0).all()
+        assert np.quantile(u[field], [0.01, 0.5, 0.99]) == pytest.approx([0.01, 0.5, 0.99], abs=3e-3)
+        assert (np.diff(u[field, np.argsort(raw[field])]) >= 0).all()
+
+
+def test_a_field_that_is_not_uniform_goes_to_its_places():
+    """Half of the values lie evenly in the lower tenth, the others in the upper half, none between."""
+    places = np.array([[0.0, 0.1, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0]])
+    calibration = dataclasses.replace(identity(LAYOUT), places={1: places})
+    raw = np.random.default_rng(0).normal(size=(2, 20_000)).astype(np.float32)
+    plain, placed = calibration.u(raw)
+    assert plain == pytest.approx(ndtr(raw[0]), abs=1e-7)
+    assert placed == pytest.approx(np.interp(ndtr(raw[1]), places[1], places[0]), abs=1e-6)
+    assert not ((placed > 0.1) & (placed < 0.5)).any()
+    again = Calibration.from_arrays(calibration.arrays())
+    assert np.array_equal(again.u(raw)[1], placed)
 
 
 def test_knots_of_ties_and_of_too_few_rows_are_still_a_map():

@@ -50,6 +50,15 @@ def test_conditional_rows_do_not_depend_on_the_request_either(offset, rows):
     assert generator().sample(rows, where, seed=3, offset=offset).equals(whole.slice(offset, rows))
 
 
+@pytest.mark.parametrize("where", [None, {"label": "bad"}])
+def test_in_bf16_too_rows_depend_on_nothing_else(where):
+    made = generator("compute.precision=bf16")
+    whole = made.sample(2 * SPAN + 10, where, seed=5, threads=2)
+    for offset, rows, threads in ((0, BLOCK, 1), (BLOCK - 3, 9, 2), (SPAN - 1, SPAN + 2, 3)):
+        found = made.sample(rows, where, seed=5, offset=offset, threads=threads)
+        assert found.equals(whole.slice(offset, rows))
+
+
 def test_batches_are_the_sample_cut_at_fixed_rows(reference):
     batches = list(generator().iter_batches(REFERENCE, seed=7, threads=2))
     assert [batch.num_rows for batch in batches] == [SPAN, SPAN, 100]

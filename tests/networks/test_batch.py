@@ -3,16 +3,17 @@ import torch
 from tests.networks.toy import MIXED, make_batch
 
 
-def test_part_shares_memory_and_keeps_the_global_size():
-    batch = make_batch(MIXED, 8, noise=3)
-    part = batch.part(2, 5)
-    assert part.rows.shape == (3, MIXED.dense)
-    assert part.mix.shape == (3, 1)
-    assert part.global_size == 8
-    assert part.rows.data_ptr() == batch.rows[2:].data_ptr()
-
-
-def test_to_casts_every_tensor():
-    batch = make_batch(MIXED, 4, noise=3).to(dtype=torch.float64)
-    assert {t.dtype for t in batch._tensors().values()} == {torch.float64}
+def test_to_casts_every_floating_tensor_and_keeps_places():
+    batch = make_batch(MIXED, 4, noise=3, every=2).to(dtype=torch.float64)
+    floating = (
+        batch.rows,
+        batch.mask,
+        batch.noise,
+        batch.gumbel,
+        batch.jitter_real,
+        batch.jitter_fake,
+        batch.mix,
+    )
+    assert {t.dtype for t in floating} == {torch.float64}
+    assert batch.penalised.tolist() == [0, 2]
     assert batch.global_size == 4

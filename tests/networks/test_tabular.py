@@ -6,7 +6,7 @@ from fingan.config import NetworkConfig
 from fingan.encoding.layout import Layout
 from fingan.networks import Scores, build_discriminator, build_generator
 from fingan.networks.tabular import image_side
-from tests.networks.toy import LAYOUTS, MIXED, keyed, make_batch
+from tests.networks.toy import LAYOUTS, MIXED, keyed, make_batch, part
 
 ARCHITECTURES = ("residual", "dense", "conv")
 
@@ -80,12 +80,12 @@ def test_each_row_depends_on_itself_alone(name):
     generator, discriminator = pair(name)
     generator, discriminator = generator.double(), discriminator.double()
     batch = make_batch(MIXED, 8, noise=8).to(dtype=torch.float64)
-    part = batch.part(2, 5)
+    some = part(batch, 2, 5)
     fake = generator(batch.noise, batch.rows, batch.mask, batch.gumbel)
-    few = generator(part.noise, part.rows, part.mask, part.gumbel)
+    few = generator(some.noise, some.rows, some.mask, some.gumbel)
     assert torch.allclose(few, fake[2:5], atol=1e-12)
     scores = discriminator(fake, batch.mask).logits
-    assert torch.allclose(discriminator(few, part.mask).logits, scores[2:5], atol=1e-12)
+    assert torch.allclose(discriminator(few, some.mask).logits, scores[2:5], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -115,9 +115,21 @@ def test_initial_weights_are_keyed(name):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_state_holds_parameters_only(name):
+def test_state_holds_parameters_and_the_mixing_only(name):
     for network in pair(name):
-        assert set(network.state_dict()) == {n for n, _ in network.named_parameters()}
+        extra = set(network.state_dict()) - {n for n, _ in network.named_parameters()}
+        assert extra <= {"trunk.mixing"}
+
+
+def test_a_generator_starts_with_the_correlation_it_is_told():
+    root = torch.tensor([[0.8, 0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    generator, _ = pair("residual")
+    generator.start_from([], root)
+    numbers = generator.logits(torch.randn(20_000, 8, generator=keyed(3)))[:, :3]
+    plain, _ = pair("residual")
+    torch.testing.assert_close(
+        numbers, plain.logits(torch.randn(20_000, 8, generator=keyed(3)))[:, :3] @ root
+    )
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -36,9 +36,12 @@ def one_hots(widths: tuple[int, ...], rows: int, source: torch.Generator) -> lis
     return [torch.eye(w)[torch.randint(w, (rows,), generator=source)] for w in widths]
 
 
-def make_batch(layout: Layout, rows: int, *, noise: int, seed: int = 0, given: float = 0.3) -> Batch:
-    """Return a random batch; a share `given` of the units is given."""
+def make_batch(
+    layout: Layout, rows: int, *, noise: int, seed: int = 0, given: float = 0.3, every: int = 1
+) -> Batch:
+    """Return a random batch; a share `given` of the units is given, every `every`-th row pays the penalty."""
     source = keyed(seed)
+    penalised = torch.arange(0, rows, every)
 
     def normal(width: int) -> torch.Tensor:
         return torch.randn(rows, width, generator=source)
@@ -48,8 +51,17 @@ def make_batch(layout: Layout, rows: int, *, noise: int, seed: int = 0, given: f
         mask=(torch.rand(rows, layout.units, generator=source) < given).float(),
         noise=normal(noise),
         gumbel=gumbel((rows, layout.codes), source),
-        jitter_real=normal(layout.dense),
-        jitter_fake=normal(layout.dense),
-        mix=torch.rand(rows, 1, generator=source),
+        penalised=penalised,
+        jitter_real=normal(layout.dense)[penalised],
+        jitter_fake=normal(layout.dense)[penalised],
+        mix=torch.rand(rows, 1, generator=source)[penalised],
         global_size=rows,
     )
+
+
+def part(batch: Batch, start: int, stop: int) -> Batch:
+    """Return rows `start` to `stop` as a worker's share of the same global batch."""
+    rows = {name: getattr(batch, name)[start:stop] for name in ("rows", "mask", "noise", "gumbel")}
+    pays = (batch.penalised >= start) & (batch.penalised < stop)
+    paying = {name: getattr(batch, name)[pays] for name in ("jitter_real", "jitter_fake", "mix")}
+    return Batch(**rows, **paying, penalised=batch.penalised[pays] - start, global_size=batch.global_size)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fingan.networks import Scores
-from fingan.objective import WassersteinGP
+from fingan.objective import UnitSlope, Wasserstein
 from fingan.objective.wasserstein import unit_slope
 from tests.networks.toy import MIXED, keyed, make_batch
 
@@ -17,20 +17,26 @@ def linear(rows: torch.Tensor, mask: torch.Tensor) -> Scores:
     return Scores.of(rows @ WEIGHT)
 
 
-def test_losses_are_differences_of_means():
-    loss, terms = WassersteinGP(penalised=False).discriminator_loss(linear, BATCH, FAKE, 0, 10.0)
-    assert loss.item() == pytest.approx(((FAKE - BATCH.rows) @ WEIGHT).mean().item())
-    assert terms["penalty"].item() == 0.0
-    loss, _ = WassersteinGP().generator_loss(linear, BATCH, FAKE, 0)
-    assert loss.item() == pytest.approx(-(FAKE @ WEIGHT).mean().item())
+def test_losses_are_differences_of_scores():
+    objective = Wasserstein(UnitSlope())
+    real, made = BATCH.rows @ WEIGHT, FAKE @ WEIGHT
+    torch.testing.assert_close(objective.discriminator(real, made), made - real)
+    torch.testing.assert_close(objective.generator(real, made), -made)
 
 
-def test_penalty_of_a_linear_score():
-    loss, terms = WassersteinGP(every=2).discriminator_loss(linear, BATCH, FAKE, 0, 10.0)
-    expected = 2 * 10.0 * (WEIGHT.norm().item() - 1) ** 2
-    assert terms["penalty"].item() == pytest.approx(expected)
-    assert loss.item() == pytest.approx(((FAKE - BATCH.rows) @ WEIGHT).mean().item() + expected)
-    assert WassersteinGP(every=2).discriminator_loss(linear, BATCH, FAKE, 1, 10.0)[1]["penalty"].item() == 0.0
+@pytest.mark.parametrize("every", [1, 2])
+def test_penalty_of_a_linear_score(every):
+    batch = make_batch(MIXED, 32, noise=4, every=every).to(dtype=torch.float64)
+    judged = UnitSlope(every).judge(linear, batch, FAKE, 10.0)
+    # Half of the rows at twice the weight come to the same.
+    assert judged.penalty.item() == pytest.approx(10.0 * (WEIGHT.norm().item() - 1) ** 2)
+    torch.testing.assert_close(judged.real, batch.rows @ WEIGHT)
+    torch.testing.assert_close(judged.fake, FAKE @ WEIGHT)
+
+
+def test_no_weight_costs_nothing():
+    judged = UnitSlope().judge(linear, BATCH, FAKE, 0.0)
+    assert judged.penalty.item() == 0.0
 
 
 def test_slopes_are_taken_between_each_pair():

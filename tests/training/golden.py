@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.training.toys import make_run, settings
 
 FILE = Path(__file__).with_name("golden.json")
-NAMES = ("discriminator_loss", "generator_loss", "discriminator_penalty", "discriminator_accuracy")
+NAMES = ("discriminator_loss", "generator_loss", "penalty", "accuracy")
 STEPS = 50
 
 

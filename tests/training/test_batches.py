@@ -16,6 +16,7 @@ from fingan.errors import ConfigError, DataError
 from fingan.networks import Batch
 from fingan.training import BatchSource, Conditioning, conditioning_of
 from fingan.training.batches import RareCodes, shard_bounds
+from fingan.training.directions import correlation_root
 from tests.training.toys import CONDITIONING, FREE, LABEL_UNIT, LAYOUT, NONE, make_source, settings, table
 
 TENSORS = [f.name for f in dataclasses.fields(Batch) if f.name != "global_size"]
@@ -41,11 +42,14 @@ def test_workers_together_draw_what_one_draws(world):
     config = settings()
     alone = make_source(config)
     peers = [make_source(config, rank=rank, world=world) for rank in range(world)]
-    for step, attempt, jitter in [(0, 0, True), (7, 0, False), (7, 2, True), (1000, 0, True)]:
-        whole = alone.batch(step, 0, attempt, jitter)
-        parts = [peer.batch(step, 0, attempt, jitter) for peer in peers]
+    for step, attempt in [(0, 0), (7, 0), (7, 2), (1000, 0)]:
+        whole = alone.batch(step, 0, attempt)
+        parts = [peer.batch(step, 0, attempt) for peer in peers]
         for name in TENSORS:
-            assert torch.equal(getattr(whole, name), join(parts, name)), name
+            if name != "penalised":
+                assert torch.equal(getattr(whole, name), join(parts, name)), name
+        paying = join([dataclasses.replace(p, rows=p.rows[p.penalised]) for p in parts], "rows")
+        assert torch.equal(whole.rows[whole.penalised], paying)
         assert all(part.global_size == 62 for part in parts)
 
 
@@ -176,16 +180,32 @@ def test_dense_rows_hold_the_fields():
     blocks = batch.rows[:, LAYOUT.numeric :].split(LAYOUT.widths, dim=1)
     assert all((block.sum(1) == 1).all() and set(block.unique().tolist()) <= {0.0, 1.0} for block in blocks)
     assert all(torch.isfinite(getattr(batch, name)).all() for name in TENSORS)
-    assert batch.jitter_real.shape == batch.jitter_fake.shape == (62, 0)
-    assert make_source(settings()).batch(0, jitter=True).jitter_fake.shape == (62, LAYOUT.dense)
+    assert batch.jitter_real.shape == batch.jitter_fake.shape == (16, LAYOUT.dense)
+    for other in ("objective.penalty=exact", "objective.name=wasserstein_gp"):
+        assert make_source(settings(other)).batch(0).jitter_fake.shape == (16, 0)
+
+
+def test_every_row_of_a_batch_pays_once_in_turn():
+    source = make_source(settings("objective.penalty_every=4"))
+    turns = [source.batch(step).penalised.tolist() for step in range(4)]
+    assert sorted(itertools.chain(*turns)) == list(range(62))
+    assert turns[1] == list(range(1, 62, 4))
+    assert source.batch(5).penalised.tolist() == turns[1]
 
 
 @pytest.mark.statistical
 def test_noise_is_normal_and_gumbel_is_gumbel():
     source = make_source(settings())
-    batches = [source.batch(step, jitter=True) for step in range(100)]
+    batches = [source.batch(step) for step in range(100)]
+    root = correlation_root(table())
     for name in ("noise", "jitter_real", "jitter_fake"):
         values = join(batches, name)
+        if name != "noise":
+            # Numbers are stepped along their correlation; taken back, the steps are independent normals.
+            numbers = values[:, : LAYOUT.numeric]
+            correlated = torch.corrcoef(numbers.T)
+            torch.testing.assert_close(correlated, (root @ root).double(), atol=0.1, rtol=0)
+            values = torch.cat([numbers @ root.double().inverse(), values[:, LAYOUT.numeric :]], dim=1)
         assert float(values.mean()) == pytest.approx(0.0, abs=0.02)
         assert float(values.std()) == pytest.approx(1.0, abs=0.02)
     gumbel = join(batches, "gumbel")

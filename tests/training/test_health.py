@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fingan.training.health import EXPLODING, PATIENCE, HealthMonitor, Vitals, spread_of, spread_sums
+from tests.networks.toy import part
 from tests.training.toys import CONDITIONING, FREE, LAYOUT, make_source, settings
 
 WELL = Vitals(certainty=0.7, spread=0.9, weight_norm=30.0, discriminator_norm=1.0, generator_norm=0.5)
@@ -80,7 +81,7 @@ def test_spread_of_copies_constants_and_wider_rows():
 def test_spread_adds_up_over_workers():
     batch = make_source(settings()).batch(0)
     fake = batch.rows.roll(1, 0) * 0.5
-    parts = [spread_sums(batch.part(a, b), fake[a:b], UNIT) for a, b in [(0, 20), (20, 21), (21, 62)]]
+    parts = [spread_sums(part(batch, a, b), fake[a:b], UNIT) for a, b in [(0, 20), (20, 21), (21, 62)]]
     whole = spread_sums(batch, fake, UNIT)
     torch.testing.assert_close(sum(parts), whole)
     assert spread_of(torch.zeros(5 * LAYOUT.dense)) == 1.0

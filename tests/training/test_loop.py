@@ -52,7 +52,7 @@ def test_steps_are_kept_and_reported():
     last = hooks.updates[-1]
     assert last.remaining == 0.0
     assert last.rows_per_second > 0
-    assert 0 <= last.terms["discriminator_accuracy"] <= 1
+    assert 0 <= last.terms["accuracy"] <= 1
     assert last.terms["weight_norm"] > 0
     assert result.seconds > 0
     assert result.rollbacks == 0

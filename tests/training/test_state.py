@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fingan.training import new_state
-from tests.training.toys import CPU, LAYOUT, digest, make_run, make_state, settings
+from tests.training.toys import CPU, LAYOUT, digest, make_run, make_source, make_state, settings
 
 
 def trained(steps="20"):
@@ -28,12 +28,16 @@ def test_precision_and_average():
         assert left.data_ptr() != right.data_ptr()
 
 
-def test_no_network_has_a_persistent_buffer():
-    """The average follows parameters alone, so state that lives in buffers would be lost."""
-    for generator in ("residual", "dense", "conv"):
-        state = make_state(settings(f"network.generator={generator}", f"network.discriminator={generator}"))
-        for network in (state.generator, state.discriminator):
-            assert set(network.state_dict()) == {n for n, _ in network.named_parameters()}
+def test_the_average_has_the_generators_only_buffer():
+    """The average follows parameters alone, so a buffer must be there from the start and never change."""
+    config = settings()
+    mixing = make_source(config).along
+    state = new_state(LAYOUT, config, CPU, torch.float64, mixing=mixing)
+    for network in (state.generator, state.average):
+        buffers = set(network.state_dict()) - {n for n, _ in network.named_parameters()}
+        assert buffers == {"trunk.mixing"}
+        torch.testing.assert_close(network.state_dict()["trunk.mixing"], mixing.double())
+    assert not set(state.discriminator.state_dict()) - {n for n, _ in state.discriminator.named_parameters()}
 
 
 def test_a_snapshot_brings_everything_back():

@@ -10,7 +10,7 @@ from fingan.training import Alone
 from fingan.training.step import Stepper, StepSettings
 from tests.training.toys import digest, make_source, make_state, settings
 
-AS_USUAL = StepSettings(gamma=0.5, decay=0.9, jitter=True)
+AS_USUAL = StepSettings(gamma=0.5, decay=0.9)
 
 
 def make_stepper(config, autocast=False, source=None):
@@ -27,8 +27,8 @@ class Broken:
     def __init__(self, config, part=0, name="rows"):
         self._source, self._part, self._name = make_source(config), part, name
 
-    def batch(self, step, part=0, attempt=0, jitter=False):
-        batch = self._source.batch(step, part, attempt, jitter)
+    def batch(self, step, part=0, attempt=0):
+        batch = self._source.batch(step, part, attempt)
         if part == self._part:
             getattr(batch, self._name)[0, 0] = math.nan
         return batch
@@ -55,9 +55,7 @@ def test_all_three_networks_move_and_the_average_as_told():
 def test_terms_are_named_detached_scalars():
     _, stepper = make_stepper(settings())
     terms = stepper.step(0, 0, AS_USUAL).terms
-    assert {"discriminator_loss", "discriminator_accuracy", "discriminator_penalty", "generator_loss"} <= set(
-        terms
-    )
+    assert {"discriminator_loss", "accuracy", "penalty", "generator_loss"} <= set(terms)
     assert all(v.ndim == 0 and not v.requires_grad and torch.isfinite(v) for v in terms.values())
 
 
@@ -65,8 +63,8 @@ def test_the_generator_update_leaves_no_gradient_in_the_discriminator():
     state, stepper = make_stepper(settings())
     stepper.step(0, 0, AS_USUAL)
     after_own = [p.grad.clone() for p in state.discriminator.parameters()]
-    batch = make_source(settings()).batch(0, jitter=True)
-    stepper._update_generator(batch, stepper._generate(batch, graph=True), 0, 0.9)
+    batch = make_source(settings()).batch(0)
+    stepper._update_generator(batch, stepper._generate(batch, graph=True), torch.zeros(62), 0.9)
     assert all(p.requires_grad for p in state.discriminator.parameters())
     for parameter, gradient in zip(state.discriminator.parameters(), after_own, strict=True):
         assert torch.equal(parameter.grad, gradient)
@@ -105,7 +103,7 @@ def test_a_generator_update_that_is_not_finite_is_not_made():
     assert digest(state.generator.state_dict()) == before == digest(state.average.state_dict())
 
 
-@pytest.mark.parametrize("penalty", ["first_order", "exact"])
+@pytest.mark.parametrize("penalty", ["first_order", "none"])
 def test_autocast_never_uses_a_stale_weight(monkeypatch, penalty):
     """Steps with autocast's weight cache equal steps without it, bit for bit."""
     config = settings("compute.precision=bf16", f"objective.penalty={penalty}", "training.lr=0.05")

@@ -57,6 +57,7 @@ SMALL = (
     "training.time_budget=null",
     "training.steps=60",
     "compute.precision=fp64",
+    "conditioning.unconditional_share=0.5",
 )
 CPU = torch.device("cpu")
 
@@ -131,9 +132,9 @@ class Tampered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
-    def batch(self, step: int, part: int = 0, attempt: int = 0, jitter: bool = False) -> Batch:
+    def batch(self, step: int, part: int = 0, attempt: int = 0) -> Batch:
         assert self.run is not None
-        return self._tamper(self.run, self._source.batch(step, part, attempt, jitter), step, attempt)
+        return self._tamper(self.run, self._source.batch(step, part, attempt), step, attempt)
 
 
 def make_run(

@@ -1,0 +1,207 @@
+"""What each part of the default buys: one factor at a time, 120 CPU-seconds a run on one thread.
+
+    python -m benchmarks ablation --dataset adult --dataset default --at-a-time 2
+
+Trains on an inner part of the training rows and measures on rows of the training part; the test
+rows are not within reach. A factor that equals the default configuration is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.command import parser, seeds
+from benchmarks.datasets import load_inner
+from benchmarks.jobs import Job, run_missing
+from benchmarks.markdown import grid, grouped, mean_spread
+from benchmarks.measures import inner_figures, inner_floor
+from benchmarks.parts import without
+from benchmarks.results import Results, Row
+from benchmarks.runs import settings, train_alone
+
+TABLES = ("adult", "default")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One deviation from the default.
+
+    Attributes:
+        part: what it is about; empty for the default itself.
+        label: the deviation in words.
+        sets: configuration overrides.
+        parts: names of `parts.PARTS` that are left out.
+    """
+
+    part: str
+    label: str
+    sets: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+
+def _off(part: str, name: str) -> Factor:
+    return Factor(part, f"{name} off", parts=(name,))
+
+
+def _gamma(first: float, last: float) -> Factor:
+    return Factor(
+        "gamma", f"{first:g} → {last:g}", (f"objective.gamma={first}", f"objective.gamma_end={last}")
+    )
+
+
+DEFAULT = Factor("", "default")
+
+WASSERSTEIN = (
+    "objective.name=wasserstein_gp",
+    "objective.gamma=10",
+    "objective.gamma_end=10",
+    "objective.discriminator_steps=5",
+    "objective.penalty_every=1",
+)
+"""WGAN-GP as in its paper: penalty weight 10 on every row, five discriminator steps."""
+
+FACTORS = (
+    DEFAULT,
+    _off("encoding", "draws inside atoms"),
+    _off("encoding", "equal columns"),
+    _off("encoding", "copied numbers in training"),
+    _off("encoding", "dependencies"),
+    _off("encoding", "ties"),
+    Factor("features", "no ramps and edges", ("network.knots=0",)),
+    _off("features", "atom edges"),
+    _off("features", "pairs"),
+    Factor("objective", "wasserstein_gp", WASSERSTEIN),
+    Factor("objective", "minimax", ("objective.name=minimax",)),
+    Factor("penalty", "exact", ("objective.penalty=exact",)),
+    Factor("penalty", "none", ("objective.penalty=none",)),
+    _gamma(0.1, 0.1),
+    _gamma(0.5, 0.5),
+    _gamma(1.0, 0.1),
+    _gamma(0.5, 0.02),
+    Factor("average", "none", ("training.ema=0",)),
+    Factor("selection", "none: the last average", ("training.validations=1",)),
+    _off("calibration", "calibration"),
+    _off("start", "initial shares"),
+    _off("start", "mixing"),
+    _off("penalty", "mixing and steps along the correlation"),
+    Factor("conditioning", "none", ("conditioning.columns=none",)),
+    Factor("conditioning", "half of the rows", ("conditioning.unconditional_share=0.5",)),
+    Factor("precision", "fp32", ("compute.precision=fp32",)),
+    Factor("precision", "bf16", ("compute.precision=bf16",)),
+    Factor("width", "256", ("network.width=256",)),
+    Factor("width", "512", ("network.width=512",)),
+    Factor("blocks", "1", ("network.blocks=1",)),
+    Factor("blocks", "3", ("network.blocks=3",)),
+    Factor("batch", "256", ("training.batch_size=256",)),
+    Factor("batch", "1024", ("training.batch_size=1024",)),
+    Factor("rate", "5e-4", ("training.lr=0.0005",)),
+    Factor("rate", "2e-3", ("training.lr=0.002",)),
+)
+
+SHOWN = {
+    "shape_error": 2,
+    "trend_error": 2,
+    "strong_pair_trend_error": 2,
+    "detection_auc": 3,
+    "tstr_share": 1,
+}
+
+
+def changes_something(factor: Factor) -> bool:
+    """Whether the factor differs from the default configuration (the default itself counts)."""
+    return factor == DEFAULT or bool(factor.parts) or settings("y", factor.sets) != settings("y")
+
+
+def run_one(dataset: str, seed: int, seconds: float, sets: list[str], parts: list[str]) -> dict[str, Any]:
+    """Train on the inner training rows for that many CPU-seconds, and measure."""
+    part = load_inner(dataset)
+    budget = f"{seconds:g}s"
+    config = settings(part.target, sets, compute__workers=0, training__time_budget=budget, seed=seed)
+    with without(parts):
+        generator, result = train_alone(part.train, config)
+    figures = inner_figures(part, generator.sample(part.train.num_rows, seed=seed))
+    return {"figures": figures, "steps": result.steps, "rollbacks": result.rollbacks, "score": result.score}
+
+
+def floor(dataset: str) -> dict[str, Any]:
+    """Return the figures of two real halves of the same rows."""
+    return {"figures": inner_floor(load_inner(dataset))}
+
+
+def key_of(dataset: str, seed: int, seconds: float, factor: Factor) -> Row:
+    """Return what a run is found by: its settings, not the factor's words."""
+    settings_of = {"sets": list(factor.sets), "parts": list(factor.parts)}
+    return {"dataset": dataset, "seed": seed, "seconds": seconds, **settings_of}
+
+
+def main(arguments: list[str]) -> None:
+    """Run what is missing from the results file."""
+    reader = parser("ablation", __doc__)
+    reader.add_argument("--dataset", action="append")
+    reader.add_argument("--seed", action="append", type=int)
+    reader.add_argument("--seconds", type=float, default=120, help="CPU-seconds of a run")
+    reader.add_argument("--part", action="append", help="only the factors of this part")
+    reader.add_argument("--at-a-time", type=int, default=2)
+    options = reader.parse_args(arguments)
+    results = Results("ablation", options.results)
+    names = options.dataset or TABLES
+    chosen = [
+        f for f in FACTORS if changes_something(f) and (not options.part or f.part in ["", *options.part])
+    ]
+    jobs = [Job({"dataset": name, "model": "real against real"}, floor, {"dataset": name}) for name in names]
+    for seed in options.seed or seeds(3):
+        for factor in chosen:
+            for name in names:
+                key = key_of(name, seed, options.seconds, factor)
+                jobs.append(Job(key, run_one, key))
+    run_missing(results, jobs, options.at_a_time)
+    print(table(results.rows()))
+
+
+def table(rows: list[Row]) -> str:
+    """Return one table per data set: mean ± standard deviation, and in brackets the step from the default."""
+    parts = []
+    for (name, seconds), own in grouped(_runs(rows), lambda r: (r["dataset"], r["seconds"])).items():
+        by_factor = grouped(own, lambda row: (tuple(row["sets"]), tuple(row["parts"])))
+        default = by_factor.get(((), ()), [])
+        lines = []
+        for factor in FACTORS:
+            members = by_factor.get((factor.sets, factor.parts), [])
+            if members:
+                cells = [_cell(members, default, figure, SHOWN[figure]) for figure in SHOWN]
+                steps = f"{np.mean([row['steps'] for row in members]):,.0f}"
+                lines.append([factor.part, factor.label, str(len(members)), steps, *cells])
+        floors = [row for row in rows if row["dataset"] == name and row.get("model") == "real against real"]
+        if floors:
+            cells = [f"{floors[-1]['figures'][figure]:.{digits}f}" for figure, digits in SHOWN.items()]
+            lines.append(["", "real against real", "", "", *cells])
+        head = grid(["part", "variant", "seeds", "steps", *SHOWN], lines)
+        parts.append(f"### {name}, {seconds:g} CPU-seconds\n\n{head}")
+    note = "Bold: further from the default than two standard errors of the difference."
+    return "\n\n".join([*parts, note])
+
+
+def _runs(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if "sets" in row]
+
+
+def _cell(members: Sequence[Row], default: Sequence[Row], figure: str, digits: int) -> str:
+    """Return the mean, its spread, and the step from the default where there is one."""
+    own, base = ([row["figures"][figure] for row in side] for side in (members, default))
+    text = mean_spread(own, digits)
+    if not base or members is default:
+        return text
+    step = float(np.mean(own) - np.mean(base))
+    shown = f"{step:+.{digits}f}"
+    return f"{text} ({f'**{shown}**' if _clear(own, base, step) else shown})"
+
+
+def _clear(own: Sequence[float], base: Sequence[float], step: float) -> bool:
+    if min(len(own), len(base)) < 2:
+        return False
+    error = np.sqrt(np.var(own, ddof=1) / len(own) + np.var(base, ddof=1) / len(base))
+    return bool(abs(step) > 2.0 * error)

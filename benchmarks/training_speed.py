@@ -1,0 +1,172 @@
+"""Rows per CPU-second through the whole training step, beside a straightforward implementation.
+
+    python -m benchmarks training_speed --dataset adult --dataset default
+
+One thread, all variants interleaved in one process, medians over the rounds: on a shared machine
+only the ratios count. Besides, where the time goes, and two threads in one process beside two workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from benchmarks.command import parser
+from benchmarks.datasets import load_inner
+from benchmarks.jobs import alone
+from benchmarks.markdown import grid
+from benchmarks.profiling import KINDS, shares
+from benchmarks.results import Results, Row
+from benchmarks.runs import settings, train_by_ray
+from benchmarks.straightforward import Straightforward
+from fingan.fitting import Prepared, prepare, start
+from fingan.networks import keep_freed_memory
+
+TABLES = ("adult", "default")
+PRECISIONS = ("bf16", "fp32")
+PLAIN = "straightforward, penalty on all rows"
+PLAIN_SPARSE = "straightforward, penalty on every 4th step"
+BAR = 2.0
+"""At least so many times the rows per CPU-second of the straightforward implementation."""
+
+
+def _prepared(table: pa.Table, target: str, steps: int, *sets: str) -> Prepared:
+    """Prepare a run of so many steps without validation."""
+    fixed = ["training.time_budget=null", f"training.steps={steps}", *sets]
+    prepared = prepare(table, settings(target, fixed, compute__workers=0))
+    return dataclasses.replace(prepared, validation=None)
+
+
+def variants(dataset: str, steps: int) -> dict[str, Callable[[], object]]:
+    """Return what is timed by name, each a call that takes so many steps."""
+    part = load_inner(dataset)
+
+    def package(precision: str) -> Callable[[], object]:
+        prepared = _prepared(part.train, part.target, steps, f"compute.precision={precision}")
+        return lambda: start(prepared).train()
+
+    def plain(penalty_every: int) -> Callable[[], object]:
+        prepared = _prepared(part.train, part.target, steps)
+        run = Straightforward(prepared.encoded, prepared.encoder.layout, prepared.config, penalty_every)
+        return lambda: [run.step() for _ in range(steps)]
+
+    ours = {precision: package(precision) for precision in PRECISIONS}
+    return {**ours, PLAIN: plain(1), PLAIN_SPARSE: plain(4)}
+
+
+def time_variants(dataset: str, steps: int, rounds: int) -> dict[str, Any]:
+    """Return rows per CPU-second of each variant, round by round (the first round warms up)."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    timed = variants(dataset, steps)
+    rows = steps * settings("y").training.batch_size
+    rates: dict[str, list[float]] = {name: [] for name in timed}
+    for number in range(rounds + 1):
+        for name, work in timed.items():
+            before = time.process_time()
+            work()
+            if number:
+                rates[name].append(rows / (time.process_time() - before))
+    return {"rates": rates}
+
+
+def profile_steps(dataset: str, steps: int, precision: str) -> dict[str, Any]:
+    """Return the share of the time by kind of work."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    part = load_inner(dataset)
+    prepared = _prepared(part.train, part.target, steps, f"compute.precision={precision}")
+    start(prepared).train()
+    run = start(prepared)
+    return {"shares": shares(run.train)}
+
+
+def threads_and_workers(dataset: str, steps: int) -> dict[str, Any]:
+    """Return rows per second by the clock of one and two threads, and of one and two workers."""
+    part = load_inner(dataset)
+    rates = {}
+    for threads in (1, 2):
+        # A new process: OpenMP reads its number of threads once.
+        found = alone(by_threads, dataset=dataset, steps=steps, threads=threads)
+        rates[f"{threads} threads"] = found.value["rate"]
+    sets = ["training.time_budget=null", f"training.steps={steps}", "training.validations=1"]
+    for workers in (1, 2):
+        trained = train_by_ray(part.train, settings(part.target, sets, compute__workers=workers))
+        rates[f"{workers} workers"] = trained.training["rows_per_second"]
+    return {"rates": rates}
+
+
+def by_threads(dataset: str, steps: int, threads: int) -> dict[str, Any]:
+    """Return rows per second by the clock, in this process with so many threads."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    part = load_inner(dataset)
+    return {"rate": start(_prepared(part.train, part.target, steps)).train().rows_per_second}
+
+
+def _alone(function: Callable[..., dict[str, Any]], arguments: Row) -> dict[str, Any]:
+    return alone(function, **arguments).value
+
+
+def main(arguments: list[str]) -> None:
+    """Run what is missing from the results file."""
+    reader = parser("training_speed", __doc__)
+    reader.add_argument("--dataset", action="append")
+    reader.add_argument("--steps", type=int, default=100)
+    reader.add_argument("--rounds", type=int, default=7)
+    reader.add_argument("--worker-steps", type=int, default=600)
+    options = reader.parse_args(arguments)
+    results = Results("training_speed", options.results)
+
+    def add(key: Row, make: Callable[[], dict[str, Any]]) -> None:
+        if not results.has(**key):
+            results.add({**key, **make()})
+
+    for name in options.dataset or TABLES:
+        timing = {"dataset": name, "steps": options.steps, "rounds": options.rounds}
+        add({"what": "rates", **timing}, partial(_alone, time_variants, timing))
+        for precision in PRECISIONS:
+            run = {"dataset": name, "steps": options.steps, "precision": precision}
+            add({"what": "profile", **run}, partial(_alone, profile_steps, run))
+        pairs = {"dataset": name, "steps": options.worker_steps}
+        add({"what": "workers", **pairs}, partial(threads_and_workers, name, options.worker_steps))
+    print(table(results.rows()))
+
+
+def table(rows: list[Row]) -> str:
+    """Return rates with their ratios, profiles, and threads beside workers, as Markdown."""
+    rates = [_rates(row) for row in rows if row["what"] == "rates"]
+    header = ["dataset", "variant", "rows per CPU-second (range)", "times straightforward", "bar"]
+    parts = [grid(header, [line for lines in rates for line in lines])]
+    profiles = [row for row in rows if row["what"] == "profile"]
+    if profiles:
+        lines = [
+            [row["dataset"], row["precision"], *[f"{row['shares'].get(kind, 0.0):.0%}" for kind in KINDS]]
+            for row in profiles
+        ]
+        parts.append(grid(["dataset", "precision", *KINDS], lines))
+    pairs = [row for row in rows if row["what"] == "workers"]
+    if pairs:
+        names = list(pairs[0]["rates"])
+        lines = [[row["dataset"], *[f"{row['rates'][name]:,.0f}" for name in names]] for row in pairs]
+        parts.append(grid(["dataset, rows per second by the clock", *names], lines))
+    return "\n\n".join(parts)
+
+
+def _rates(row: Row) -> list[list[str]]:
+    """Return one line per variant; ratios are taken round by round, so that the machine's mood cancels."""
+    rates = {name: np.array(values) for name, values in row["rates"].items()}
+    lines = []
+    for name, own in rates.items():
+        ratio = float(np.median(own / rates[PLAIN]))
+        verdict = "" if name not in PRECISIONS else "pass" if ratio >= BAR else "miss"
+        spread = f"{np.median(own):,.0f} ({own.min():,.0f} … {own.max():,.0f})"
+        lines.append([row["dataset"], name, spread, f"{ratio:.2f}", verdict])
+    return lines

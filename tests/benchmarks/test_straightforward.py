@@ -1,0 +1,59 @@
+"""The straightforward implementation learns, and the timing and the profile of the package's own add up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.profiling import KINDS, shares
+from benchmarks.straightforward import Straightforward
+from benchmarks.training_speed import table
+from fingan.fitting import prepare, start
+from tests import tiny
+from tests.benchmarks import toys
+
+
+@pytest.fixture
+def run():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        prepared = prepare(toys.table(), tiny.config())
+        yield Straightforward(prepared.encoded, prepared.encoder.layout, prepared.config)
+
+
+def test_generated_columns_are_rows_that_keep_what_is_given(run):
+    columns, mask, noise = run._batch()
+    made = run.generator(noise, mask, columns)
+    widths = [column.shape[1] for column in made]
+    for column, real, width, unit in zip(made, columns, widths, run.generator.units, strict=True):
+        given = mask[:, unit] > 0
+        assert torch.equal(column[given], real[given])
+        if width > 1:
+            assert torch.allclose(column.sum(dim=1), torch.ones(len(column)))
+
+
+def test_both_networks_and_the_average_move(run):
+    networks = (run.generator, run.discriminator, run.average)
+    before = [torch.cat([p.detach().flatten() for p in n.parameters()]) for n in networks]
+    losses = [run.step() for _ in range(5)]
+    after = [torch.cat([p.detach().flatten() for p in n.parameters()]) for n in networks]
+    assert all(np.isfinite(list(loss.values())).all() for loss in losses)
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_the_profile_covers_all_of_a_run():
+    prepared = prepare(toys.table(), tiny.config("training.steps=20", "data.validation=0"))
+    found = shares(start(prepared).train)
+    assert tuple(found) == KINDS
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert all(found[kind] > 0 for kind in ("matrix products", "optimiser", "batch preparation", "features"))
+
+
+def test_ratios_are_taken_round_by_round():
+    plain, sparse = "straightforward, penalty on all rows", "straightforward, penalty on every 4th step"
+    rates = {"bf16": [300.0, 30.0], "fp32": [150.0, 15.0], plain: [100.0, 10.0], sparse: [110.0, 11.0]}
+    text = table([{"what": "rates", "dataset": "adult", "rates": rates}])
+    ours, single, *_ = text.splitlines()[2:]
+    assert "| 3.00 | pass |" in ours
+    assert "| 1.50 | miss |" in single
