@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     reader.add_argument("--dataset", action="append", choices=sorted(DATASETS))
     reader.add_argument("--seed", action="append", type=int)
     reader.add_argument("--minutes", action="append", type=float)
-    reader.add_argument("--workers", type=int, default=2)
+    reader.add_argument("--workers", type=int, default=1)
     reader.add_argument("--chart", type=Path, default=CHART)
     options = reader.parse_args(arguments)
     results, quality = Results("curve", options.results), Results("quality", options.results)

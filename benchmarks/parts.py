@@ -68,8 +68,8 @@ def _isotropic(encoded: EncodedTable) -> torch.Tensor:
     return torch.eye(encoded.lower.shape[1])
 
 
-def _no_copies(rows: CopiedNumbers, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-    """Leave noise where a number is copied later."""
+def _not_copied(rows: CopiedNumbers, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """Leave what the network made of a copied number."""
     return made
 
 
@@ -86,7 +86,7 @@ PARTS: dict[str, Stand] = {
     "initial shares": {"fingan.networks.tabular.TabularGenerator.start_from": _random_logits},
     "mixing": {"fingan.networks.tabular.TabularGenerator.start_from": _without_mixing},
     "mixing and steps along the correlation": {"fingan.training.batches.correlation_root": _isotropic},
-    "copied numbers in training": {"fingan.networks.copies.CopiedNumbers.forward": _no_copies},
+    "copied numbers in training": {"fingan.networks.copies.CopiedNumbers.forward": _not_copied},
 }
 
 

@@ -64,7 +64,7 @@ def _setting(row: Row) -> Setting:
 
 def _label(setting: Setting) -> str:
     _, seconds, workers, sets = setting
-    return ", ".join(["fingan", f"{seconds:g} s", f"{workers} workers", *sets])
+    return ", ".join(["fingan", f"{seconds:g} s", f"{workers} worker{'s' * (workers > 1)}", *sets])
 
 
 def _runs(members: Sequence[Row]) -> dict[Setting, list[Row]]:

@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> None:
     reader = parser("rare", __doc__)
     reader.add_argument("--seed", action="append", type=int)
     reader.add_argument("--seconds", type=float, default=600)
-    reader.add_argument("--workers", type=int, default=2)
+    reader.add_argument("--workers", type=int, default=1)
     reader.add_argument("--rows", type=int, default=1_000_000)
     reader.add_argument("--repeats", type=int, default=20)
     options = reader.parse_args(arguments)

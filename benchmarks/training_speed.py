@@ -98,7 +98,9 @@ def threads_and_workers(dataset: str, steps: int) -> dict[str, Any]:
         rates[f"{threads} threads"] = found.value["rate"]
     sets = ["training.time_budget=null", f"training.steps={steps}", "training.validations=1"]
     for workers in (1, 2):
-        trained = train_by_ray(part.train, settings(part.target, sets, compute__workers=workers))
+        trained = train_by_ray(
+            part.train, settings(part.target, sets, compute__workers=workers, compute__threads=1)
+        )
         rates[f"{workers} workers"] = trained.training["rows_per_second"]
     return {"rates": rates}
 

@@ -21,9 +21,10 @@ from torch import nn
 from fingan.config import Config
 from fingan.data import conform, infer_schema, range_notes, read_table, require_rows, split_rows
 from fingan.data.schema import TableSchema
+from fingan.encoding.copies import CopyUnit
 from fingan.encoding.fit import fit_encoder
 from fingan.encoding.table import EncodedTable, TableEncoder
-from fingan.encoding.units import ColumnUnit, CompositeUnit, CopyUnit
+from fingan.encoding.units import ColumnUnit, CompositeUnit
 from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.evaluation.quick import validation_score
 from fingan.generator import Engine, Generator, calibrate, identity

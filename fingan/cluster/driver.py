@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import threading
@@ -20,7 +21,7 @@ from fingan import errors
 from fingan.cluster.runs import RunFolder, read_updates, runs_root
 from fingan.cluster.session import ray_session
 from fingan.cluster.worker import FolderHooks, train_worker
-from fingan.config import Config, from_mapping, to_mapping
+from fingan.config import ComputeConfig, Config, from_mapping, to_mapping
 from fingan.data import data_name
 from fingan.errors import ConfigError, FinganError
 from fingan.fitting import Prepared, finish, prepare, start
@@ -30,6 +31,8 @@ from fingan.training import Update, load_newest
 from fingan.types import Json
 
 MAX_FAILURES = 3
+MOST_THREADS = 4
+"""Beyond this the matrix products of a step are too small to share."""
 POLL_SECONDS = 0.25
 OnUpdate = Callable[[Update], None]
 OnStage = Callable[[str], None]
@@ -203,15 +206,30 @@ class _EmbeddedTrainer(TorchTrainer):
         return [c for c in callbacks if type(c).__name__ != "PlacementGroupCleanerCallback"]
 
 
+def threads_of(compute: ComputeConfig, *, local: bool) -> int:
+    """Return the CPU threads of each worker.
+
+    Unless given: the cores of this machine shared out where the workers run on it, at most
+    `MOST_THREADS`; one on a cluster, whose nodes this machine cannot tell.
+    """
+    if compute.threads is not None:
+        return compute.threads
+    shared = (os.cpu_count() or 1) // max(1, compute.workers)
+    return max(1, min(MOST_THREADS, shared)) if local else 1
+
+
 def _trainer(prepared: Prepared, folder: RunFolder, kind: type[TorchTrainer]) -> TorchTrainer:
     compute = prepared.config.compute
-    resources: dict[str, float] = {"CPU": 1}
+    local = kind is _EmbeddedTrainer
+    threads = threads_of(compute, local=local)
+    # On this machine more threads than cores are slow, but correct: Ray must not wait for cores.
+    resources: dict[str, float] = {"CPU": 1 if local else threads}
     if compute.gpus_per_worker:
         resources["GPU"] = compute.gpus_per_worker
     loop: Callable[[dict[Any, Any]], Any] = train_worker
     return kind(
         loop,
-        train_loop_config={"prepared": ray.put(prepared), "folder": str(folder.path), "threads": 1},
+        train_loop_config={"prepared": ray.put(prepared), "folder": str(folder.path), "threads": threads},
         scaling_config=ScalingConfig(
             num_workers=compute.workers,
             use_gpu=compute.gpus_per_worker > 0,

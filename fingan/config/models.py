@@ -162,6 +162,12 @@ class ComputeConfig(Section):
     workers: int = Field(
         1, ge=0, le=4096, description="Ray Train workers; 0 trains in this process, without Ray"
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="CPU threads per worker; null: this machine's cores shared out, at most 4",
+    )
     gpus_per_worker: float = Field(0, ge=0, le=1, description="GPUs per worker")
     precision: Literal["auto", "fp64", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where it is fast, else fp32"

@@ -8,10 +8,11 @@ whatever the fields hold; `Where` and `from_gaps` say what is given of rows to g
 
 from fingan.encoding.base import ColumnEncoder, FieldSpec
 from fingan.encoding.conditions import Where, from_gaps
+from fingan.encoding.copies import CopyUnit
 from fingan.encoding.fit import fit_encoder
 from fingan.encoding.layout import Layout
 from fingan.encoding.table import EncodedTable, Given, TableEncoder
-from fingan.encoding.units import ColumnUnit, CompositeUnit, CopyUnit, Unit, load_unit
+from fingan.encoding.units import ColumnUnit, CompositeUnit, Unit, load_unit
 
 __all__ = [
     "ColumnEncoder",

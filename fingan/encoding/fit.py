@@ -10,6 +10,7 @@ from fingan.config import Constraint, FixedCombinations, LessEqual
 from fingan.data.schema import ColumnSpec, TableSchema
 from fingan.encoding.base import AnyArray, ColumnEncoder
 from fingan.encoding.category import WIDTH_CAP, CategoryEncoder
+from fingan.encoding.copies import CopyUnit, copied_from
 from fingan.encoding.identifier import IdentifierEncoder
 from fingan.encoding.inequalities import order_rules
 from fingan.encoding.number import CODES_AT_MOST, NumberEncoder
@@ -26,7 +27,7 @@ from fingan.encoding.summaries import correlated_pairs, row_profile
 from fingan.encoding.table import TableEncoder
 from fingan.encoding.temporal import TemporalEncoder
 from fingan.encoding.ties import tied_columns
-from fingan.encoding.units import ColumnUnit, CompositeUnit, CopyUnit, Unit, copied_from
+from fingan.encoding.units import ColumnUnit, CompositeUnit, Unit
 from fingan.errors import ConditionError, ConfigError
 from fingan.types import Float32
 
@@ -96,9 +97,9 @@ def _composites(
 
 def _copies(
     table: pa.Table, schema: TableSchema, coded: Mapping[str, Coded], names: Sequence[str]
-) -> dict[str, CopyUnit]:
-    """Return copy units for the columns that repeat another one in a share of the rows."""
-    units: dict[str, CopyUnit] = {}
+) -> list[CopyUnit]:
+    """Return units for the columns that repeat another one in a share of the rows, sources first."""
+    units = []
     for equal in equal_columns(table, coded, names):
         column = table[equal.target]
         heavy = heavy_values(column)
@@ -107,7 +108,7 @@ def _copies(
             continue
         encoder = NumberEncoder.fit(equal.target, schema.column(equal.target).kind, column)
         if [spec.kind for spec in encoder.fields] == ["numeric"]:
-            units[equal.target] = CopyUnit.fit(table, encoder, equal.sources, heavy)
+            units.append(CopyUnit.fit(table, encoder, equal.sources, heavy))
     return units
 
 
@@ -147,11 +148,12 @@ def _fit_units(
     free = [name for name in free if name not in grouped]
     numbers = [n for n in free if schema.column(n).kind in NUMERIC_KINDS and coded[n].count > CODES_AT_MOST]
     copies = _copies(table, schema, coded, numbers)
+    taken = grouped.union(*(unit.columns for unit in copies))
     profile = _profile(table, schema, coded, [name for name in learned if name not in alias])
-    single = [n for n in learned if n not in alias and n not in grouped and n not in copies]
+    single = [n for n in learned if n not in alias and n not in taken]
     units: list[Unit] = [ColumnUnit(fit_column(schema.column(n), table[n], profile)) for n in single]
     units += _composites(table, groups, profile)
-    return [*units, *copies.values()], alias
+    return [*units, *copies], alias
 
 
 def fit_encoder(

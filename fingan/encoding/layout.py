@@ -10,7 +10,7 @@ from fingan.types import Float64, Int64
 
 
 @dataclass(frozen=True)
-class CopyMap:
+class CopyField:
     """How one numeric field repeats others.
 
     Attributes:
@@ -19,6 +19,7 @@ class CopyMap:
         sources: numeric fields of the K sources.
         scores: the target's normal scores [K, G] at sources' scores evenly spaced over ± `reach`.
         reach: the last of these.
+        heavy: where the u-intervals of values that are never copied begin and end [2, V], ascending.
     """
 
     target: int
@@ -26,6 +27,7 @@ class CopyMap:
     sources: tuple[int, ...]
     scores: Float64
     reach: float
+    heavy: Float64
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Layout:
     unit_of_field: tuple[int, ...]
     edges: tuple[Float64, ...]
     pairs: tuple[tuple[int, int], ...] = ()
-    copies: tuple[CopyMap, ...] = ()
+    copies: tuple[CopyField, ...] = ()
 
     @property
     def codes(self) -> int:

@@ -14,11 +14,10 @@ from fingan.config import LessEqual
 from fingan.data.schema import TableSchema
 from fingan.encoding.base import Arrays, CategoryValues, FieldSpec, FieldValues, NumericValues
 from fingan.encoding.codec import prefixed, unprefixed
-from fingan.encoding.copies import copy_maps
 from fingan.encoding.identifier import IdentifierEncoder
 from fingan.encoding.inequalities import Repair, Support
 from fingan.encoding.layout import Layout
-from fingan.encoding.units import ColumnUnit, Rows, Unit, load_unit
+from fingan.encoding.units import ColumnUnit, Rows, Unit, copy_fields, load_unit
 from fingan.errors import BundleError, ConfigError, nearest
 from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
 
@@ -92,7 +91,7 @@ class TableEncoder:
             unit_of_field=tuple(number for number, _ in [*numeric, *category]),
             edges=tuple(spec.edges for _, spec in numeric),
             pairs=self.pairs,
-            copies=copy_maps(self.units),
+            copies=copy_fields(self.units),
         )
 
     @cached_property

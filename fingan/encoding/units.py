@@ -2,7 +2,7 @@
 
 A unit owns one or more columns of the table and a tuple of fields. Most hold one column
 and its encoder; a composite holds columns tied by a dependency or by `fixed(a, b)`; a copy
-holds a column that repeats others in a share of the rows.
+(in `copies`) holds a number that repeats others in a share of the rows.
 """
 
 from __future__ import annotations
@@ -22,18 +22,16 @@ from fingan.encoding.base import (
     ColumnEncoder,
     FieldSpec,
     FieldValues,
-    NumericValues,
     one_chunk,
 )
 from fingan.encoding.category import CategoryEncoder
 from fingan.encoding.codec import decode_table, encode_table, load_encoder, prefixed, save_encoder, unprefixed
+from fingan.encoding.copies import CopyUnit, copy_field
+from fingan.encoding.layout import CopyField
 from fingan.errors import BundleError, DataError
-from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
+from fingan.types import Float32, Float64, Int32, Int64, Json
 
 Rows = dict[str, pa.Array]
-
-OWN_PLACES = 1025
-_CHUNK = 1024
 
 
 class Unit(Protocol):
@@ -227,127 +225,6 @@ def _number_rows(table: pa.Table, combinations: pa.Table) -> Int64:
     return number[rows]
 
 
-@dataclass(frozen=True, eq=False)
-class CopyUnit:
-    """A numeric column that repeats one of its sources in a share of the rows.
-
-    The first field says which source is repeated (0: none), the second shows the value, own or
-    repeated. Own values have another distribution than all.
-
-    Attributes:
-        encoder: of the column, fitted on all rows.
-        sources: columns that it repeats.
-        heavy: values whose agreement is a coincidence.
-        limits: smallest and largest training value, which a copy may not leave.
-        relation: the first field.
-        own: [2, Q] places among all values, and the share of own values below each.
-    """
-
-    encoder: ColumnEncoder
-    sources: tuple[str, ...]
-    heavy: pa.Array
-    limits: pa.Array
-    relation: FieldSpec
-    own: Float64
-
-    @classmethod
-    def fit(
-        cls, table: pa.Table, encoder: ColumnEncoder, sources: tuple[str, ...], heavy: pa.Array
-    ) -> CopyUnit:
-        """Tie `encoder`, fitted on all rows, to its sources."""
-        column = one_chunk(table[encoder.column])
-        bounds = pc.min_max(column)
-        limits = pa.concat_arrays([pa.repeat(bounds["min"], 1), pa.repeat(bounds["max"], 1)])
-        relations = copied_from(table, encoder.column, sources, heavy)
-        counts = np.bincount(relations, minlength=1 + len(sources))
-        (values,) = encoder.encode(column.filter(pa.array(relations == 0)))
-        if not isinstance(values, NumericValues):
-            raise TypeError("a copied column has one numeric field")
-        own = _distribution(values, encoder.fields[0].edges)
-        return cls(encoder, sources, heavy, limits, _relation(encoder.column, counts), own)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The encoder's column."""
-        return (self.encoder.column,)
-
-    @property
-    def fields(self) -> tuple[FieldSpec, ...]:
-        """Which source is repeated, then the encoder's numeric field."""
-        return (self.relation, *self.encoder.fields)
-
-    def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
-        """Encode the column beside its sources (see `Unit`)."""
-        relations = copied_from(table, self.encoder.column, self.sources, self.heavy)
-        return CategoryValues(relations.astype(np.int32)), *self.encoder.encode(table[self.encoder.column])
-
-    def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
-        """Decode the column, or copy its source where that is in range (see `Unit`)."""
-        column = self.encoder.decode(fields[1:], spare)
-        for code, source in enumerate(self.sources, start=1):
-            chosen = fields[0] == code
-            if not chosen.any():
-                continue
-            copied = rows[source]
-            inside = pc.and_(pc.greater_equal(copied, self.limits[0]), pc.less_equal(copied, self.limits[1]))
-            usable = pc.and_(pa.array(chosen), pc.fill_null(inside, False))
-            column = pc.if_else(usable, copied, column)
-        return {self.encoder.column: column}
-
-    def state(self) -> tuple[Json, Arrays]:
-        """Return the encoder's state and what ties it (see `Unit`)."""
-        document, arrays = save_encoder(self.encoder)
-        arrays = prefixed("encoder", arrays)
-        arrays["values"] = encode_table(pa.table({"values": pa.concat_arrays([self.limits, self.heavy])}))
-        arrays |= {"shares": self.relation.frequencies, "own": self.own}
-        return {"unit": "copy", "encoder": document, "sources": list(self.sources)}, arrays
-
-    @classmethod
-    def from_state(cls, document: Json, arrays: Mapping[str, np.ndarray]) -> CopyUnit:
-        """Read what `state` wrote."""
-        encoder = load_encoder(document["encoder"], unprefixed("encoder", arrays))
-        values = one_chunk(decode_table(arrays["values"])["values"])
-        relation = _relation(encoder.column, arrays["shares"])
-        heavy, limits = values.slice(2), values.slice(0, 2)
-        return cls(encoder, tuple(document["sources"]), heavy, limits, relation, arrays["own"])
-
-
-def _distribution(values: NumericValues, edges: Float64) -> Float64:
-    """Return places [Q] ascending in 0 … 1, and the share of the values below each, as [2, Q].
-
-    A value is spread evenly over its interval; between places the shares are linear, and every
-    edge of a heavy atom is a place.
-    """
-    places = np.unique(np.concatenate([np.linspace(0.0, 1.0, OWN_PLACES), edges]))
-    lower, width = values.lower.astype(np.float64), np.maximum(values.width.astype(np.float64), 1e-12)
-    intervals, counts = np.unique(np.stack([lower, width]), axis=1, return_counts=True)
-    below = np.zeros(places.size)
-    for first in range(0, counts.size, _CHUNK):
-        here = slice(first, first + _CHUNK)
-        inside = (places[:, None] - intervals[0, here]) / intervals[1, here]
-        below += np.clip(inside, 0.0, 1.0) @ counts[here]
-    return np.stack([places, below / below[-1]])
-
-
-def _relation(column: str, weights: np.ndarray) -> FieldSpec:
-    shares = weights / weights.sum() if weights.dtype.kind == "i" else weights
-    return FieldSpec(f"{column} equals", "category", shares.size, shares, np.empty(0))
-
-
-def copied_from(table: pa.Table, target: str, sources: Sequence[str], heavy: pa.Array) -> Int64:
-    """Return which source (1 …) each row's target repeats, 0 for none [N].
-
-    Agreement on a heavy value (both are zero) is a coincidence and counts as none.
-    """
-    column = one_chunk(table[target])
-    light: Bool = ~pc.is_in(column, value_set=heavy).to_numpy(zero_copy_only=False)
-    relations = np.zeros(table.num_rows, dtype=np.int64)
-    for code, source in reversed(list(enumerate(sources, start=1))):
-        equal = pc.fill_null(pc.equal(column, one_chunk(table[source])), False)
-        relations[equal.to_numpy(zero_copy_only=False) & light] = code
-    return relations
-
-
 def load_unit(document: Json, arrays: Mapping[str, np.ndarray]) -> Unit:
     """Read the state of any unit.
 
@@ -362,3 +239,19 @@ def load_unit(document: Json, arrays: Mapping[str, np.ndarray]) -> Unit:
         case "copy":
             return CopyUnit.from_state(document, arrays)
     raise BundleError(f"unknown unit {document['unit']!r}; use the version of fingan that wrote the bundle")
+
+
+def copy_fields(units: Sequence[Unit]) -> tuple[CopyField, ...]:
+    """Return what a generator needs to know of the copies, in decoding order."""
+    found: list[CopyField] = []
+    numbers: dict[str, tuple[int, ColumnEncoder]] = {}
+    numeric = category = 0
+    for unit in units:
+        kinds = [spec.kind for spec in unit.fields]
+        if isinstance(unit, CopyUnit):
+            found.append(copy_field(unit, numeric, category, [numbers[name] for name in unit.sources]))
+        if isinstance(unit, ColumnUnit | CopyUnit) and "numeric" in kinds:
+            numbers[unit.encoder.column] = numeric, unit.encoder
+        numeric += kinds.count("numeric")
+        category += kinds.count("category")
+    return tuple(found)

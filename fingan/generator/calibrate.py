@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-from fingan.encoding.layout import Layout
-from fingan.encoding.units import CopyUnit
+from fingan.encoding.layout import CopyField, Layout
 from fingan.generator.calibration import Calibration, fit_knots, fit_offsets
 from fingan.generator.choice import CodeChoice
 from fingan.generator.engine import BLOCK, Engine
-from fingan.types import Bool, Float32, Float64
+from fingan.types import Float32, Float64, Int64
 
 OFFSET_ROWS = 50_000
 OFFSET_VALUES = 20_000_000
-
-
-def copy_fields(engine: Engine) -> list[tuple[int, int, CopyUnit]]:
-    """Return (numeric field, categorical field, unit) where the number only counts at code 0."""
-    found = []
-    numeric = category = 0
-    for unit in engine.encoder.units:
-        kinds = [spec.kind for spec in unit.fields]
-        if isinstance(unit, CopyUnit):
-            found.append((numeric, category, unit))
-        numeric += kinds.count("numeric")
-        category += kinds.count("category")
-    return found
+PLACES = 1025
+_MARGIN = 1e-9
 
 
 def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
@@ -41,29 +31,75 @@ def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
         rows: how many rows to look at, rounded up to whole blocks.
         seed: key of the rows' noise.
     """
-    layout, copies = engine.encoder.layout, copy_fields(engine)
+    layout = engine.encoder.layout
     offset_rows = min(OFFSET_ROWS, OFFSET_VALUES // max(1, layout.codes))
     numbers, logits = [], []
-    relations: dict[int, list[tuple[Float32, Float64]]] = {field: [] for field, *_ in copies}
+    relations: dict[int, list[tuple[Float32, Float64]]] = {field.target: [] for field in layout.copies}
     for block in range(-(-rows // BLOCK)):
         noise = engine.draw(seed, "calibrate", block)
         raw = engine.raw(noise.normal, None, None)
         numbers.append(raw.numbers)
         if block * BLOCK < offset_rows:
             logits.append(raw.logits.T)
-        for field, category, _ in copies:
+        for field in layout.copies:
             # Copied: a view would keep all logits of the block.
-            own = raw.logits[_span(layout, category)].copy()
-            relations[field].append((own, noise.choice[category : category + 1].copy()))
+            own = raw.logits[_span(layout, field.relation)].copy()
+            relations[field.target].append((own, noise.choice[field.relation : field.relation + 1].copy()))
     offsets = fit_offsets(layout, np.concatenate(logits), engine.encoder.frequencies())
-    free: dict[int, Bool] = {}
-    for field, category, _ in copies:
-        scores, draws = (np.hstack(parts) for parts in zip(*relations[field], strict=True))
-        own_offsets = offsets[_span(layout, category)]
-        free[field] = CodeChoice(own_offsets.shape, own_offsets)(scores, draws)[0] == 0
-    knots, normal_scores = fit_knots(np.hstack(numbers).T, free)
-    places = {field: unit.own for field, _, unit in copies}
-    return dataclasses.replace(engine, calibration=Calibration(knots, normal_scores, offsets, places))
+    codes: dict[int, Int64] = {}
+    for field in layout.copies:
+        scores, draws = (np.hstack(parts) for parts in zip(*relations[field.target], strict=True))
+        own_offsets = offsets[_span(layout, field.relation)]
+        codes[field.target] = CodeChoice(own_offsets.shape, own_offsets)(scores, draws)[0]
+    all_numbers = np.hstack(numbers)
+    knots, normal_scores = fit_knots(all_numbers.T, {field: drawn == 0 for field, drawn in codes.items()})
+    plain = Calibration(knots, normal_scores, offsets)
+    places = own_places(layout, plain.u(all_numbers), codes)
+    return dataclasses.replace(engine, calibration=dataclasses.replace(plain, places=places))
+
+
+def own_places(layout: Layout, u: Float64, codes: Mapping[int, Int64]) -> dict[int, Float64]:
+    """Return, per field that repeats others, where its own values must lie (see `Calibration.places`).
+
+    Copies come as their sources have them. Own values are put where they make all together
+    uniform, so that the column has its training distribution whatever is copied.
+
+    Args:
+        layout: which fields repeat others.
+        u: generated fields [F, N], uniform over the rows on which they count; the rest is filled in.
+        codes: per repeating field which source is repeated [N], 0 for none; changed where that
+            cannot be.
+    """
+    found = {}
+    for field in layout.copies:
+        drawn = codes[field.target]
+        values = _copied(field, u, drawn)
+        grid = np.unique(np.concatenate([np.linspace(0.0, 1.0, PLACES), field.heavy.ravel()]))
+        below = np.searchsorted(np.sort(values[drawn > 0]), grid, side="right") / drawn.size
+        own = np.clip((grid - below) / max(np.mean(drawn == 0), _MARGIN), 0.0, 1.0)
+        own = np.maximum.accumulate(own)
+        own[0], own[-1] = 0.0, 1.0
+        found[field.target] = np.stack([grid, own])
+        u[field.target] = np.where(drawn > 0, values, np.interp(u[field.target], own, grid))
+    return found
+
+
+def _copied(field: CopyField, u: Float64, drawn: Int64) -> Float64:
+    """Return the places [N] of copied values among the field's; own ones stay as they are.
+
+    A copy of a heavy value becomes an own value, as in decoding: `drawn` is changed to 0 there.
+    """
+    grid = np.linspace(-field.reach, field.reach, field.scores.shape[1])
+    out: Float64 = u[field.target].copy()
+    for code, (source, scores) in enumerate(zip(field.sources, field.scores, strict=True), start=1):
+        picked = np.flatnonzero(drawn == code)
+        score = ndtri(np.clip(u[source, picked], _MARGIN, 1.0 - _MARGIN))
+        copied = ndtr(np.interp(score, grid, scores))
+        before = np.searchsorted(field.heavy[0], copied, side="right") - 1
+        coincident = (before >= 0) & (copied <= field.heavy[1, before]) if field.heavy.size else before > 0
+        drawn[picked[coincident]] = 0
+        out[picked[~coincident]] = copied[~coincident]
+    return out
 
 
 def _span(layout: Layout, category: int) -> slice:

@@ -110,7 +110,8 @@ class Pace:
 
     def _reason(self, planned: int) -> str:
         config = self._config
-        if config.time_budget is not None and self.elapsed >= config.time_budget:
+        # What the last look at the generator will take belongs to the budget.
+        if config.time_budget is not None and self.elapsed + self._last_cost >= config.time_budget:
             return "time budget"
         if self._progress.step < planned:
             return ""

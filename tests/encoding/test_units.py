@@ -1,18 +1,14 @@
-"""Columns, composites and copies."""
+"""Columns and composites; mixed units are in test_mixed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import ks_2samp
 
-from fingan.encoding import ColumnUnit, CompositeUnit, CopyUnit, load_unit
-from fingan.encoding.base import CategoryValues
+from fingan.encoding import ColumnUnit, CompositeUnit, load_unit
 from fingan.encoding.codec import decode_table, encode_table, load_encoder
 from fingan.encoding.number import NumberEncoder
-from fingan.encoding.relations import heavy_values
-from fingan.encoding.units import copied_from
 from fingan.errors import BundleError, DataError
 from fingan.rng import numpy_generator
 
@@ -29,19 +25,6 @@ def places():
             "since": pa.array(city.astype(np.int32)).cast(pa.date32()),
         }
     )
-
-
-def payments(share=0.2):
-    r = numpy_generator(1, "payments")
-    bill = r.integers(1, 10**6, ROWS)
-    paid = np.where(r.random(ROWS) < share, bill, r.integers(1000, 5000, ROWS))
-    return pa.table({"bill": bill, "paid": np.where(r.random(ROWS) < 0.1, 0, paid)})
-
-
-def copy_unit(table):
-    heavy = heavy_values(table["paid"])
-    encoder = NumberEncoder.fit("paid", "integer", table["paid"])
-    return CopyUnit.fit(table, encoder, ("bill",), heavy)
 
 
 def again(unit):
@@ -85,56 +68,8 @@ def test_unseen_combination_is_named():
         unit.encode(wrong)
 
 
-def test_copy_round_trip_and_fields():
-    table = payments()
-    unit = again(copy_unit(table))
-    assert [f.kind for f in unit.fields] == ["category", "numeric"]
-    assert unit.fields[0].frequencies[1] == pytest.approx(0.18, abs=0.03)
-    relation, values = unit.encode(table)
-    assert isinstance(relation, CategoryValues)
-    copied = relation.codes == 1
-    # Shown among all values, copied or own.
-    u = values.lower + values.width * np.float32(0.5)
-    shown = unit.encoder.decode([u.astype(float)], np.zeros(ROWS)).to_numpy()
-    assert np.array_equal(shown, table["paid"].to_numpy())
-    bill = {"bill": table["bill"].combine_chunks()}
-    rows = unit.decode([relation.codes, u.astype(float)], np.zeros(ROWS), bill)
-    assert np.array_equal(rows["paid"].to_numpy(), table["paid"].to_numpy())
-    lost = unit.decode([relation.codes, np.zeros(ROWS)], np.zeros(ROWS), bill)["paid"].to_numpy()
-    assert np.array_equal(lost[copied], table["bill"].to_numpy()[copied])
-
-
-def test_own_places_have_the_distribution_of_own_values():
-    table = payments()
-    unit = copy_unit(table)
-    relation, _ = unit.encode(table)
-    u = np.interp((np.arange(20_000) + 0.5) / 20_000, unit.own[1], unit.own[0])
-    made = unit.encoder.decode([u], np.zeros(u.size))
-    own = table["paid"].to_numpy()[relation.codes == 0]
-    assert ks_2samp(made.to_numpy(), own).statistic < 0.005
-
-
-def test_a_copy_stays_in_the_training_range():
-    unit = copy_unit(payments())
-    bill = pa.array([-5, 2000, None, 10**12])
-    made = unit.decode([np.ones(4, dtype=int), np.full(4, 0.5)], np.zeros(4), {"bill": bill})["paid"]
-    assert made[1].as_py() == 2000
-    assert all(0 <= v.as_py() <= 10**6 for v in made)
-
-
-def test_copy_refuses_a_value_outside_the_training_range():
-    table = pa.table({"bill": [1], "paid": [10**9]})
-    with pytest.raises(DataError, match=r"'paid': 1000000000 lies outside"):
-        copy_unit(payments()).encode(table)
-
-
-def test_agreement_on_a_heavy_value_is_no_copy():
-    table = pa.table({"bill": [0, 5, None], "paid": [0, 5, None]})
-    assert copied_from(table, "paid", ("bill",), pa.array([0])).tolist() == [0, 1, 0]
-
-
 def test_column_unit():
-    table = payments()
+    table = pa.table({"bill": numpy_generator(1, "bills").integers(1, 10**6, ROWS)})
     unit = again(ColumnUnit(NumberEncoder.fit("bill", "integer", table["bill"])))
     assert unit.columns == ("bill",)
     (values,) = unit.encode(table)

@@ -6,10 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.special import ndtr, softmax
+from scipy.special import ndtr, ndtri, softmax
+from scipy.stats import kstest
 
-from fingan.encoding.layout import Layout
+from fingan.encoding.layout import CopyField, Layout
 from fingan.generator import Calibration, calibrate, identity
+from fingan.generator.calibrate import own_places
 from fingan.generator.calibration import KNOTS, fit_knots, fit_offsets
 from tests.tiny import generator
 
@@ -44,6 +46,48 @@ def test_a_field_that_is_not_uniform_goes_to_its_places():
     assert not ((placed > 0.1) & (placed < 0.5)).any()
     again = Calibration.from_arrays(calibration.arrays())
     assert np.array_equal(again.u(raw)[1], placed)
+
+
+def test_own_values_fill_up_what_copies_leave():
+    """A field copies a skewed source in a third of the rows."""
+    rng, rows = np.random.default_rng(3), 100_000
+    skewed = ndtr(np.linspace(-4, 4, 513)) ** 0.7
+    copy = CopyField(1, 0, (0,), ndtri(skewed)[None], 4.0, np.empty((2, 0)))
+    codes = rng.choice(2, rows, p=[0.667, 0.333])
+    u = rng.random((2, rows))
+    places = own_places(dataclasses.replace(LAYOUT, copies=(copy,)), u, {1: codes})
+    assert kstest(u[1], "uniform").statistic < 0.005
+    assert kstest(u[1, codes == 1], "uniform").statistic > 0.1
+    assert set(places) == {1}
+    assert (np.diff(places[1]) >= 0).all()
+
+
+def test_copies_of_too_many_large_values_leave_the_order_intact():
+    """More mass above a place than there is room for: own values all go below, none is lost."""
+    rng, rows = np.random.default_rng(4), 20_000
+    copy = CopyField(1, 0, (0,), np.full((1, 513), 2.0), 4.0, np.empty((2, 0)))
+    codes = rng.choice(2, rows, p=[0.5, 0.5])
+    u = rng.random((2, rows))
+    places = own_places(dataclasses.replace(LAYOUT, copies=(copy,)), u, {1: codes})[1]
+    assert (np.diff(places) >= 0).all()
+    assert places[1, 0] == 0.0
+    assert places[1, -1] == 1.0
+    assert np.isfinite(u).all()
+
+
+def test_a_copy_of_a_heavy_value_counts_as_an_own_value():
+    rng, rows = np.random.default_rng(5), 50_000
+    line = np.linspace(-4, 4, 513)[None]
+    heavy = np.array([[0.0, 0.6], [0.2, 0.7]])
+    copy = CopyField(1, 0, (0,), line, 4.0, heavy)
+    codes = rng.choice(2, rows, p=[0.5, 0.5])
+    u = rng.random((2, rows))
+    source, before = u[0].copy(), codes.copy()
+    own_places(dataclasses.replace(LAYOUT, copies=(copy,)), u, {1: codes})
+    lost = (before == 1) & (codes == 0)
+    assert np.array_equal(lost, (before == 1) & ((source <= 0.2) | ((source >= 0.6) & (source <= 0.7))))
+    assert u[1, codes == 1] == pytest.approx(source[codes == 1], abs=1e-3)
+    assert kstest(u[1], "uniform").statistic < 0.01
 
 
 def test_knots_of_ties_and_of_too_few_rows_are_still_a_map():

@@ -83,6 +83,18 @@ def test_a_budget_is_kept_and_never_called_finished():
     assert drive.clock.now - 1_000 <= 102.0
 
 
+def test_the_last_validation_is_within_the_budget():
+    drive = Drive(*BUDGET)
+    reason = ""
+    while not reason:
+        verdict = drive.steps(20)
+        reason = verdict.reason
+        if verdict.validate and not reason:
+            drive.validate(4.0)
+    drive.validate(4.0)
+    assert 96.0 <= drive.clock.now - 1_000 <= 102.0
+
+
 def test_slower_steps_shorten_the_plan():
     drive = Drive(*BUDGET)
     planned = drive.steps(100).planned
