@@ -150,12 +150,11 @@ def copy_field(
         target, relation: its numeric and its categorical field.
         sources: numeric field and encoder of each source.
     """
-    lines = [_scores(unit, encoder) for _, encoder in sources]
     return CopyField(
         target=target,
         relation=relation,
         sources=tuple(field for field, _ in sources),
-        scores=np.stack(lines) if lines else np.empty((0, GRID)),
+        scores=np.stack([_scores(unit, encoder) for _, encoder in sources]),
         reach=REACH,
         heavy=np.sort(_intervals(unit.encoder, unit.heavy), axis=1),
     )

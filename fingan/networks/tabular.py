@@ -198,8 +198,8 @@ class TabularGenerator(nn.Module):
         given_BD = self._given(mask_BM)
         raw_BD = self._raw(self._inputs(noise_BZ, rows_BD, mask_BM, given_BD))
         made_BD = torch.where(given_BD, rows_BD, self.head(raw_BD, gumbel_BS))
-        mixed_BD: Tensor = self.copied(made_BD, given_BD)
-        return mixed_BD
+        copied_BD: Tensor = self.copied(made_BD, given_BD)
+        return copied_BD
 
     def _given(self, mask_BM: Tensor) -> Tensor:
         return (mask_BM > 0).index_select(1, self.unit)
