@@ -61,6 +61,7 @@ WASSERSTEIN = (
     "objective.gamma_end=10",
     "objective.discriminator_steps=5",
     "objective.penalty_every=1",
+    "objective.marginals=0",
 )
 """WGAN-GP as in its paper: penalty weight 10 on every row, five discriminator steps."""
 
@@ -78,6 +79,8 @@ FACTORS = (
     Factor("objective", "minimax", ("objective.name=minimax",)),
     Factor("penalty", "exact", ("objective.penalty=exact",)),
     Factor("penalty", "none", ("objective.penalty=none",)),
+    _off("penalty", "long steps between categories"),
+    Factor("marginals", "not kept", ("objective.marginals=0",)),
     _gamma(0.1, 0.1),
     _gamma(0.5, 0.5),
     _gamma(1.0, 0.1),

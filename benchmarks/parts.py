@@ -16,9 +16,11 @@ import numpy as np
 import torch
 
 from fingan.encoding.table import EncodedTable, TableEncoder
+from fingan.networks.batch import Steps
 from fingan.networks.copies import CopiedNumbers
 from fingan.networks.features import RowFeatures
 from fingan.networks.tabular import TabularGenerator
+from fingan.training.steps import StepMaker
 
 
 def _unchanged(engine: Any, rows: int, seed: int) -> Any:
@@ -73,6 +75,17 @@ def _not_copied(rows: CopiedNumbers, made: torch.Tensor, given: torch.Tensor) ->
     return made
 
 
+_steps = StepMaker.steps
+
+
+def _short_steps(maker: StepMaker, *draws: torch.Tensor) -> Steps:
+    """Let categories step a tenth of the way, weighed as before by the squared length."""
+    steps = _steps(maker, *draws)
+    in_codes = steps.ways.any(dim=1)
+    weights = torch.where(in_codes, 100.0 * steps.weights, steps.weights)
+    return dataclasses.replace(steps, ways=0.1 * steps.ways, weights=weights)
+
+
 Stand = Mapping[str, Callable[..., Any]]
 
 PARTS: dict[str, Stand] = {
@@ -86,6 +99,7 @@ PARTS: dict[str, Stand] = {
     "initial shares": {"fingan.networks.tabular.TabularGenerator.start_from": _random_logits},
     "mixing": {"fingan.networks.tabular.TabularGenerator.start_from": _without_mixing},
     "mixing and steps along the correlation": {"fingan.training.batches.correlation_root": _isotropic},
+    "long steps between categories": {"fingan.training.steps.StepMaker.steps": _short_steps},
     "copied numbers in training": {"fingan.networks.copies.CopiedNumbers.forward": _not_copied},
 }
 

@@ -35,6 +35,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "minimax + dense": (
         "objective.name=minimax",
         "objective.penalty=none",
+        "objective.marginals=0",
         "network.generator=dense",
         "network.discriminator=dense",
     ),

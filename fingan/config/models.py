@@ -96,6 +96,9 @@ class ObjectiveConfig(Section):
         4, ge=1, le=64, description="every how-manieth row of a batch pays the penalty, weighted up by it"
     )
     discriminator_steps: int = Field(1, ge=1, le=20, description="discriminator updates per generator update")
+    marginals: float = Field(
+        0.3, ge=0.0, le=1e3, description="weight that keeps generated categories at their training shares"
+    )
 
 
 class TrainingConfig(Section):

@@ -27,6 +27,33 @@ class Scores(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Steps:
+    """A step away from each of K paying rows, real ones first and then generated ones.
+
+    A row is stepped either in its numbers or in its categories.
+
+    Attributes:
+        numbers: what is added to the numbers [2K, F].
+        towards: one-hot blocks of other real rows [K, S].
+        ways: how far each code goes towards them, 0 … 1 [2K, S].
+        weights: of the squared difference that a step makes to the score, 1 / length² times the
+            weight of its kind [2K].
+    """
+
+    numbers: Tensor
+    towards: Tensor
+    ways: Tensor
+    weights: Tensor
+
+    def taken(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return where the steps lead from paying rows [K, D] of both sides: [2K, D]."""
+        here = torch.cat([real, fake])
+        numbers, codes = here.split([self.numbers.shape[1], self.ways.shape[1]], dim=1)
+        moved = torch.lerp(codes, self.towards.repeat(2, 1), self.ways)
+        return torch.cat([numbers + self.numbers, moved], dim=1)
+
+
+@dataclass(frozen=True)
 class Batch:
     """The local share of one step's global batch: B rows, of which K pay the gradient penalty.
 
@@ -36,8 +63,7 @@ class Batch:
         noise: the generator's noise, standard normal [B, Z].
         gumbel: standard Gumbel noise, one per code [B, S].
         penalised: places of the paying rows among these, int64 [K].
-        jitter_real: standard normal steps away from the paying real rows [K, D].
-        jitter_fake: the same for the generated rows [K, D].
+        steps: where the penalty compares them with; rows do not move where it does not.
         mix: uniform weights of paying real rows against generated ones [K, 1].
         global_size: rows of the global batch. Losses are local sums over it, so the
             gradients of all workers *add up* to the gradient of the global batch.
@@ -48,13 +74,20 @@ class Batch:
     noise: Tensor
     gumbel: Tensor
     penalised: Tensor
-    jitter_real: Tensor
-    jitter_fake: Tensor
+    steps: Steps
     mix: Tensor
     global_size: int
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
         """Return the batch on a device, its floating tensors in a type."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "global_size"}
-        moved = {n: t.to(device, dtype if t.is_floating_point() else None) for n, t in tensors.items()}
-        return Batch(**moved, global_size=self.global_size)
+        steps = Steps(**_moved(self.steps, device, dtype))
+        return Batch(**_moved(self, device, dtype), steps=steps, global_size=self.global_size)
+
+
+def _moved(
+    holder: Batch | Steps, device: torch.device | str | None, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Return the tensors of a record by name, on a device, floating ones in a type."""
+    values = {field.name: getattr(holder, field.name) for field in fields(holder)}
+    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    return {n: t.to(device, dtype if t.is_floating_point() else None) for n, t in tensors.items()}

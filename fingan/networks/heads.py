@@ -115,6 +115,14 @@ class StraightThroughHead(nn.Module):
             parts.append(codes[padded.argmax(dim=2).add_(base)])
         return torch.cat(parts, dim=1).index_select(1, self.rank)
 
+    def chances(self, raw_BD: Tensor) -> Tensor:
+        """Return each code's probability [B, S]: the softmax of its block's logits."""
+        with torch.autocast(raw_BD.device.type, enabled=False):
+            logits_BS = raw_BD[:, self.numeric :]
+            top_BS = logits_BS.detach().gather(1, self._winners(logits_BS.detach()))
+            weight_BS = (logits_BS - top_BS.index_select(1, self.owner)).exp()
+            return weight_BS / (weight_BS @ self.member).index_select(1, self.owner)
+
     def forward(self, raw_BD: Tensor, gumbel_BS: Tensor) -> Tensor:
         """Return dense rows [B, D]; autocast does not reach in here."""
         if not self.fields:

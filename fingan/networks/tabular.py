@@ -187,7 +187,15 @@ class TabularGenerator(nn.Module):
         return self._raw(self._inputs(noise_BZ, rows_BD, mask_BM, self._given(mask_BM)))
 
     def forward(self, noise_BZ: Tensor, rows_BD: Tensor, mask_BM: Tensor, gumbel_BS: Tensor) -> Tensor:
-        """Return generated rows [B, D]; given positions equal `rows_BD` bit for bit.
+        """Return generated rows [B, D] (see `draw`)."""
+        return self.draw(noise_BZ, rows_BD, mask_BM, gumbel_BS)[0]
+
+    def draw(
+        self, noise_BZ: Tensor, rows_BD: Tensor, mask_BM: Tensor, gumbel_BS: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return generated rows and the raw rows that they were drawn from, [B, D] each.
+
+        Given positions of the generated rows equal `rows_BD` bit for bit.
 
         Args:
             noise_BZ: standard normal.
@@ -198,8 +206,7 @@ class TabularGenerator(nn.Module):
         given_BD = self._given(mask_BM)
         raw_BD = self._raw(self._inputs(noise_BZ, rows_BD, mask_BM, given_BD))
         made_BD = torch.where(given_BD, rows_BD, self.head(raw_BD, gumbel_BS))
-        copied_BD: Tensor = self.copied(made_BD, given_BD)
-        return copied_BD
+        return self.copied(made_BD, given_BD), raw_BD
 
     def _given(self, mask_BM: Tensor) -> Tensor:
         return (mask_BM > 0).index_select(1, self.unit)

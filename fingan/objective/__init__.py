@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fingan.config import ObjectiveConfig
 from fingan.objective.base import Discriminator, Judged, Objective, Penalty, Terms
+from fingan.objective.marginals import Marginals
 from fingan.objective.minimax import Minimax
 from fingan.objective.penalties import ZeroCentred
 from fingan.objective.relativistic import Relativistic
@@ -13,6 +14,7 @@ from fingan.objective.wasserstein import UnitSlope, Wasserstein
 __all__ = [
     "Discriminator",
     "Judged",
+    "Marginals",
     "Minimax",
     "Objective",
     "Penalty",

@@ -1,6 +1,6 @@
 """Zero-centred gradient penalties, and the discriminator pass that they share with the loss.
 
-Letters: B rows, K rows that pay, D dense width.
+Letters: B rows, K rows that pay.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from torch import Tensor
 from fingan.networks.batch import Batch
 from fingan.objective.base import Discriminator, Judged
 
-SIGMA = 0.1
-"""Length scale of the first-order penalty's steps, in normal scores and one-hot units."""
-
 
 def score(disc: Discriminator, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits of real and of generated rows [B] each, of one pass."""
@@ -26,37 +23,35 @@ def score(disc: Discriminator, batch: Batch, fake: Tensor) -> tuple[Tensor, Tens
 
 
 def score_exact(disc: Discriminator, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Score both sides, and sum ‖∇ₓD‖² over the paying rows of both by double backward.
+    """Score both sides, and sum ‖∇ₓD‖² where the paying rows' steps lead, by double backward.
 
     No row's score depends on another's, so the gradient of the summed logits holds every
     row's own gradient.
     """
     real, made = score(disc, batch, fake)
     picked = batch.penalised
-    rows = torch.cat([batch.rows[picked], fake[picked]]).requires_grad_()
+    rows = batch.steps.taken(batch.rows[picked], fake[picked]).requires_grad_()
     with torch.enable_grad():
         logits = disc(rows, batch.mask[picked].repeat(2, 1)).logits
         (slope,) = torch.autograd.grad(logits.sum(), rows, create_graph=True)
     return real, made, slope.square().sum()
 
 
-def score_first_order(
-    disc: Discriminator, batch: Batch, fake: Tensor, sigma: float = SIGMA
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Score both sides, and estimate the same sum by one random step per paying row, in the same pass.
+def score_first_order(disc: Discriminator, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Score both sides, and estimate squared slopes by one step per paying row, in the same pass.
 
     With ε ~ N(0, I), E[(D(x) - D(x + σε))²] / σ² = ‖∇D‖² + O(σ²); for a linear D
-    it is exact in expectation. Every dense position is stepped, given ones too.
+    it is exact in expectation. So much for numbers; between the one-hot rows of categories
+    the steps are long (see `StepMaker`). Given positions are stepped like the others.
     """
     picked = batch.penalised
-    near_real = torch.add(batch.rows[picked], batch.jitter_real, alpha=sigma)
-    near_fake = torch.add(fake[picked], batch.jitter_fake, alpha=sigma)
-    rows = torch.cat([batch.rows, fake, near_real, near_fake])
+    there_rows = batch.steps.taken(batch.rows[picked], fake[picked])
+    rows = torch.cat([batch.rows, fake, there_rows])
     mask = torch.cat([batch.mask, batch.mask, *[batch.mask[picked]] * 2])
     size = fake.shape[0]
     real, made, there = disc(rows, mask).logits.split([size, size, 2 * picked.numel()])
     here = torch.cat([real[picked], made[picked]])
-    return real, made, (here - there).square().sum() / sigma**2
+    return real, made, (batch.steps.weights * (here - there).square()).sum()
 
 
 @dataclass(frozen=True)

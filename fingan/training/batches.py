@@ -18,10 +18,11 @@ from fingan.config import Config
 from fingan.encoding.layout import Layout
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, DataError
-from fingan.networks.batch import Batch
+from fingan.networks.batch import Batch, Steps
 from fingan.networks.rows import dense_rows
 from fingan.rng import key, permute, torch_generator
 from fingan.training.directions import correlation_root
+from fingan.training.steps import StepMaker, no_steps
 from fingan.types import Int32, Int64
 
 GIVEN_MORE_OFTEN = 0.5
@@ -133,6 +134,8 @@ class BatchSource:
         self.unit = torch.from_numpy(layout.unit_of_dense()).to(device)
         self._rare = None if conditioning.label is None else RareCodes(encoded.codes[:, conditioning.label])
         self.along = correlation_root(encoded)
+        stepped = config.objective.penalty != "none" and config.objective.name != "wasserstein_gp"
+        self._steps = StepMaker(layout, self.along) if stepped else None
         self._batches_ahead = max(1, min(ROWS_AHEAD, self.rows) // self.size)
         self._ahead: tuple[int, Int64] | None = None
 
@@ -154,28 +157,24 @@ class BatchSource:
         return place
 
     def _draws(
-        self, step: int, part: int, attempt: int, widths: tuple[int, int, int], paying: Int64
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return uniforms and normals for all rows and normals for the paying ones, of those widths.
+        self, step: int, part: int, attempt: int, widths: tuple[int, int, int, int], paying: Int64
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return uniforms and normals of those widths for all rows, then the same for the paying ones.
 
-        Each shard's come from its own generator. Normals for the paying ones have the numeric
-        fields' correlation.
+        Each shard's come from its own generator.
         """
         rows = self._last - self._first
         uniform, normal = (torch.empty(rows, width) for width in widths[:2])
-        jitter = torch.empty(paying.size, widths[2])
+        paying_uniform, paying_normal = (torch.empty(paying.size, width) for width in widths[2:])
         for shard, first, last in self._bounds:
             generator = torch_generator(self._config.seed, "batch", step, part, attempt, shard)
             here = slice(first - self._first, last - self._first)
             pays = slice(*np.searchsorted(paying, (here.start, here.stop)))
             uniform[here].uniform_(generator=generator)
             normal[here].normal_(generator=generator)
-            jitter[pays].normal_(generator=generator)
-        if jitter.numel():
-            for side in jitter.split(self._layout.dense, dim=1):
-                numbers = side[:, : self._layout.numeric]
-                numbers.copy_(numbers @ self.along)
-        return uniform, normal, jitter
+            paying_uniform[pays].uniform_(generator=generator)
+            paying_normal[pays].normal_(generator=generator)
+        return uniform, normal, paying_uniform, paying_normal
 
     def _paying(self, step: int) -> Int64:
         """Return the places of the rows that pay the penalty: every n-th of the batch, by turns."""
@@ -212,16 +211,15 @@ class BatchSource:
             part: number of the batch within the step (several discriminator updates).
             attempt: roll-backs so far: a repeated step visits the same rows with new draws.
         """
-        layout, objective = self._layout, self._config.objective
-        steps, dense = objective.discriminator_steps, layout.dense
-        stepped = objective.penalty == "first_order" and objective.name != "wasserstein_gp"
+        layout, maker = self._layout, self._steps
         uniforms = [1, 1, 1, 1, 1, layout.units, layout.numeric, layout.codes]
-        widths = sum(uniforms), self._config.network.noise, 2 * dense * stepped
+        extra = (0, 0) if maker is None else (1 + maker.uniforms, maker.normals)
+        widths = sum(uniforms), self._config.network.noise, *extra
         paying = self._paying(step)
-        uniform, noise, jitter = self._draws(step, part, attempt, widths, paying)
+        uniform, noise, *stepping = self._draws(step, part, attempt, widths, paying)
         pick, extent, code, row, mix, draw, position, gumbel = uniform.split(uniforms, dim=1)
         mask, by_label = self._masks(pick[:, 0], extent, draw)
-        index = self._row_numbers(step * steps + part)
+        index = self._row_numbers(step * self._config.objective.discriminator_steps + part)
         if self._rare is not None:
             rare = self._rare.draw(code[:, 0], row[:, 0])
             index = torch.where(by_label, rare, torch.from_numpy(index)).numpy()
@@ -231,12 +229,21 @@ class BatchSource:
             noise=noise,
             gumbel=gumbel.clamp(TINY, 1.0 - TINY).log_().neg_().log_().neg_(),
             penalised=torch.from_numpy(paying),
-            jitter_real=jitter[:, :dense],
-            jitter_fake=jitter[:, dense:],
+            steps=self._steps_away(paying, *stepping),
             mix=mix[torch.from_numpy(paying)],
             global_size=self.size,
         )
         return batch.to(self._device, self._dtype)
+
+    def _steps_away(self, paying: Int64, uniform: Tensor, normal: Tensor) -> Steps:
+        """Return the steps of the paying rows, categories towards those of any rows of the table."""
+        if self._steps is None:
+            return no_steps(paying.size)
+        other = (uniform[:, 0].double() * self.rows).long().clamp_(max=self.rows - 1)
+        codes = torch.from_numpy(self._encoded.codes[other.numpy()])
+        places = codes + (self._offsets - self._layout.numeric)
+        turn = torch.from_numpy((self._first + paying) // self._config.objective.penalty_every)
+        return self._steps.steps(turn, normal, uniform[:, 1:], places)
 
     def _dense(self, index: Int64, position: Tensor) -> Tensor:
         # Taken by numpy: the table may be shared memory that torch must not wrap as writable.

@@ -64,10 +64,12 @@ class Group:
 
 
 class Reduced(NamedTuple):
-    """What a backward pass came to over all workers: the loss and the norm of its gradient."""
+    """What a backward pass came to over all workers: the loss, the norm of its gradient, and what
+    was summed along with them."""
 
     loss: float
     norm: float
+    carried: Tensor
 
     @property
     def finite(self) -> bool:
@@ -82,15 +84,21 @@ class FlatGradients:
     switching that off and on (as the generator's update does with the discriminator) leaves
     the views where they are. Backward passes add into them in place; that holds for plain
     `backward()`, not for one with `create_graph=True`, which the penalties do not need.
+
+    Args:
+        module: whose gradients.
+        reducer: the peers.
+        carried: numbers to sum along with the gradients.
     """
 
-    def __init__(self, module: nn.Module, reducer: Reducer) -> None:
+    def __init__(self, module: nn.Module, reducer: Reducer, carried: int = 0) -> None:
         self._reducer = reducer
         self._parameters = list(module.parameters())
         sizes = [p.numel() for p in self._parameters]
-        # The last place carries the loss, so that one reduction tells of both.
-        self._buffer = self._parameters[0].new_zeros(sum(sizes) + 1)
-        *flat, self._loss = self._buffer.split([*sizes, 1])
+        # The last places carry the loss and more, so that one reduction tells of all.
+        self._gradients = sum(sizes)
+        self._buffer = self._parameters[0].new_zeros(self._gradients + 1 + carried)
+        *flat, self._loss, self._carried = self._buffer.split([*sizes, 1, carried])
         self._views = [f.view_as(p) for f, p in zip(flat, self._parameters, strict=True)]
 
     def clear(self) -> None:
@@ -99,8 +107,11 @@ class FlatGradients:
         for parameter, view in zip(self._parameters, self._views, strict=True):
             parameter.grad = view
 
-    def reduce(self, loss: Tensor) -> Reduced:
-        """Sum gradients and loss over the workers."""
+    def reduce(self, loss: Tensor, carried: Tensor | None = None) -> Reduced:
+        """Sum gradients, loss and the carried numbers over the workers."""
         self._loss.copy_(loss.detach())
+        if carried is not None:
+            self._carried.copy_(carried)
         self._reducer.sum_(self._buffer)
-        return Reduced(float(self._loss), float(torch.linalg.vector_norm(self._buffer[:-1])))
+        norm = torch.linalg.vector_norm(self._buffer[: self._gradients])
+        return Reduced(float(self._loss), float(norm), self._carried.clone())

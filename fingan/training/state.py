@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fingan.config import Config
 from fingan.encoding.layout import Layout
-from fingan.networks.tabular import build_discriminator, build_generator
+from fingan.networks.tabular import TabularGenerator, build_discriminator, build_generator
+from fingan.objective import Marginals
 from fingan.rng import torch_generator
 from fingan.types import Float64
 
@@ -60,16 +61,22 @@ class Progress:
 class TrainState:
     """Everything that a step changes, and the best average so far (empty before the first validation)."""
 
-    generator: nn.Module
+    generator: TabularGenerator
     discriminator: nn.Module
     average: nn.Module
+    marginals: Marginals
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     progress: Progress = field(default_factory=Progress)
     best: Tensors = field(default_factory=dict)
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "marginals": self.marginals,
+        }
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {
@@ -145,7 +152,7 @@ def new_state(
         config: architecture, optimiser and seed.
         device, dtype: of the networks.
         shares: training shares of each categorical field's codes, which the generator begins
-            at; empty to begin at random logits.
+            at and is kept at; empty to begin at random logits.
         mixing: root of the numeric fields' correlation, which its numbers begin with; None for none.
     """
     generator = build_generator(layout, config.network, generator=torch_generator(config.seed, "generator"))
@@ -154,10 +161,13 @@ def new_state(
         layout, config.network, generator=torch_generator(config.seed, "discriminator")
     )
     generator, discriminator = generator.to(device, dtype), discriminator.to(device, dtype)
+    marginals = Marginals(shares, config.objective.marginals).to(device, dtype)
     average = copy.deepcopy(generator).requires_grad_(False)
     rate, betas = config.training.lr, config.training.betas
 
     def optimizer(module: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(module.parameters(), rate, betas, ADAM_EPSILON, fused=True)
 
-    return TrainState(generator, discriminator, average, optimizer(generator), optimizer(discriminator))
+    return TrainState(
+        generator, discriminator, average, marginals, optimizer(generator), optimizer(discriminator)
+    )

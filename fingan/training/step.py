@@ -66,7 +66,8 @@ class Stepper:
     ) -> None:
         self._state, self._source, self._objective = state, source, objective
         self._parts, self._autocast = discriminator_steps, autocast
-        self._generator_gradients = FlatGradients(state.generator, reducer)
+        carried = state.marginals.shares.numel() + 1 if state.marginals.active else 0
+        self._generator_gradients = FlatGradients(state.generator, reducer, carried)
         self._discriminator_gradients = FlatGradients(state.discriminator, reducer)
 
     def _precision(self, batch: Batch) -> AbstractContextManager[object]:
@@ -77,10 +78,10 @@ class Stepper:
         """
         return torch.autocast(batch.rows.device.type, torch.bfloat16) if self._autocast else nullcontext()
 
-    def _generate(self, batch: Batch, *, graph: bool) -> Tensor:
+    def _generate(self, batch: Batch, *, graph: bool) -> tuple[Tensor, Tensor]:
+        """Return generated rows and the raw rows behind them."""
         with torch.set_grad_enabled(graph), self._precision(batch):
-            fake: Tensor = self._state.generator(batch.noise, batch.rows, batch.mask, batch.gumbel)
-            return fake
+            return self._state.generator.draw(batch.noise, batch.rows, batch.mask, batch.gumbel)
 
     def _update_discriminator(
         self, batch: Batch, fake: Tensor, gamma: float
@@ -99,12 +100,13 @@ class Stepper:
         return judged, loss, reduced
 
     def _update_generator(
-        self, batch: Batch, fake: Tensor, real: Tensor, decay: float
+        self, batch: Batch, fake: Tensor, raw: Tensor, real: Tensor, decay: float
     ) -> tuple[Tensor, Reduced]:
         """Move the generator and its average; return its loss, and what it came to.
 
-        The real rows' logits are those before the discriminator's update: scoring them again
-        costs a tenth of the step and changed no result that we could measure.
+        `raw` is what the rows were drawn from. The real rows' logits are those before the
+        discriminator's update: scoring them again costs a tenth of the step and changed no
+        result that we could measure.
         """
         state = self._state
         self._generator_gradients.clear()
@@ -113,14 +115,30 @@ class Stepper:
             with self._precision(batch):
                 made = state.discriminator(fake, batch.mask).logits
             loss = self._objective.generator(real, made).sum() / batch.global_size
-            loss.backward()
+            kept, seen = self._keep_shares(batch, raw)
+            (loss + kept).backward()
         finally:
             state.discriminator.requires_grad_(True)
-        reduced = self._generator_gradients.reduce(loss)
+        reduced = self._generator_gradients.reduce(loss, seen)
         if reduced.finite:
             state.generator_optimizer.step()
             ema_update(state.average, state.generator, decay)
+            if seen is not None:
+                state.marginals.observe(reduced.carried[:-1], reduced.carried[-1])
         return loss, reduced
+
+    def _keep_shares(self, batch: Batch, raw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return this worker's share of the marginal term, and what the term is to learn of the batch.
+
+        Only rows without a condition count: those under one have other shares.
+        """
+        marginals = self._state.marginals
+        if not marginals.active:
+            return raw.new_zeros(()), None
+        free = (batch.mask.sum(dim=1) == 0).to(raw.dtype)
+        chances = self._state.generator.head.chances(raw) * free[:, None]
+        seen = torch.cat([chances.detach().sum(dim=0), free.sum()[None]])
+        return marginals.loss(chances).sum() / batch.global_size, seen
 
     def step(self, step: int, attempt: int, settings: StepSettings) -> StepReport:
         """Take one step.
@@ -130,11 +148,11 @@ class Stepper:
         """
         for part in range(self._parts):
             batch = self._source.batch(step, part, attempt)
-            fake = self._generate(batch, graph=part == self._parts - 1)
+            fake, raw = self._generate(batch, graph=part == self._parts - 1)
             judged, told, moved = self._update_discriminator(batch, fake, settings.gamma)
             margin = (judged.real - judged.fake).detach()
             if not moved.finite:
                 return StepReport(False, {}, moved.norm, 0.0, batch, fake.detach(), margin)
-        wanted, made = self._update_generator(batch, fake, judged.real.detach(), settings.decay)
+        wanted, made = self._update_generator(batch, fake, raw, judged.real.detach(), settings.decay)
         terms = describe(told, wanted, judged, batch.global_size) if made.finite else {}
         return StepReport(made.finite, terms, moved.norm, made.norm, batch, fake.detach(), margin)

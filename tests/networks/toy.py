@@ -7,6 +7,7 @@ import torch
 
 from fingan.encoding.layout import Layout
 from fingan.networks import Batch
+from fingan.networks.batch import Steps
 
 NONE = np.zeros(0)
 
@@ -52,10 +53,21 @@ def make_batch(
         noise=normal(noise),
         gumbel=gumbel((rows, layout.codes), source),
         penalised=penalised,
-        jitter_real=normal(layout.dense)[penalised],
-        jitter_fake=normal(layout.dense)[penalised],
+        steps=make_steps(layout, penalised.numel(), source),
         mix=torch.rand(rows, 1, generator=source)[penalised],
         global_size=rows,
+    )
+
+
+def make_steps(layout: Layout, rows: int, source: torch.Generator) -> Steps:
+    """Return random steps of `rows` paying rows: every number moves, and half of the categories."""
+    moved = torch.rand(2 * rows, len(layout.widths), generator=source) < 0.5
+    ways = torch.rand(2 * rows, 1, generator=source) * moved
+    return Steps(
+        numbers=0.1 * torch.randn(2 * rows, layout.numeric, generator=source),
+        towards=torch.cat([torch.empty(rows, 0), *one_hots(layout.widths, rows, source)], dim=1),
+        ways=ways.repeat_interleave(torch.tensor(layout.widths, dtype=torch.int64), dim=1),
+        weights=torch.rand(2 * rows, generator=source) + 0.5,
     )
 
 
@@ -63,5 +75,17 @@ def part(batch: Batch, start: int, stop: int) -> Batch:
     """Return rows `start` to `stop` as a worker's share of the same global batch."""
     rows = {name: getattr(batch, name)[start:stop] for name in ("rows", "mask", "noise", "gumbel")}
     pays = (batch.penalised >= start) & (batch.penalised < stop)
-    paying = {name: getattr(batch, name)[pays] for name in ("jitter_real", "jitter_fake", "mix")}
-    return Batch(**rows, **paying, penalised=batch.penalised[pays] - start, global_size=batch.global_size)
+    both = pays.repeat(2)
+    steps = Steps(
+        numbers=batch.steps.numbers[both],
+        towards=batch.steps.towards[pays],
+        ways=batch.steps.ways[both],
+        weights=batch.steps.weights[both],
+    )
+    return Batch(
+        **rows,
+        steps=steps,
+        mix=batch.mix[pays],
+        penalised=batch.penalised[pays] - start,
+        global_size=batch.global_size,
+    )

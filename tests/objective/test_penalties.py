@@ -5,13 +5,12 @@ import torch
 
 from fingan.networks import Scores
 from fingan.objective.penalties import (
-    SIGMA,
     ZeroCentred,
     score,
     score_exact,
     score_first_order,
 )
-from tests.networks.toy import MIXED, keyed, make_batch
+from tests.networks.toy import MIXED, NUMBERS, keyed, make_batch
 
 BATCH = make_batch(MIXED, 64, noise=4).to(dtype=torch.float64)
 FAKE = make_batch(MIXED, 64, noise=4, seed=1).rows.double()
@@ -19,11 +18,11 @@ WEIGHT = torch.randn(MIXED.dense, generator=keyed(9), dtype=torch.float64)
 
 
 def linear(rows: torch.Tensor, mask: torch.Tensor) -> Scores:
-    return Scores.of(rows @ WEIGHT + mask.sum(dim=1))
+    return Scores.of(rows @ WEIGHT[: rows.shape[1]] + mask.sum(dim=1))
 
 
 def quadratic(rows: torch.Tensor, mask: torch.Tensor) -> Scores:
-    return Scores.of(0.5 * (rows.square() @ WEIGHT))
+    return Scores.of(0.5 * (rows.square() @ WEIGHT[: rows.shape[1]]))
 
 
 class Counting:
@@ -56,47 +55,51 @@ def test_exact_penalty_of_a_linear_score_is_its_squared_norm(every):
 def test_exact_penalty_of_a_quadratic_score_over_the_paying_rows():
     batch = make_batch(MIXED, 64, noise=4, every=3).to(dtype=torch.float64)
     slopes = score_exact(quadratic, batch, FAKE)[2]
-    expected = (torch.cat([batch.rows[::3], FAKE[::3]]) * WEIGHT).square().sum()
+    expected = (batch.steps.taken(batch.rows[::3], FAKE[::3]) * WEIGHT).square().sum()
     assert slopes.item() == pytest.approx(expected.item())
 
 
-def test_first_order_penalty_of_a_linear_score_is_its_directional_slope():
+def test_first_order_penalty_is_the_weighted_squared_change_along_the_steps():
     slopes = score_first_order(linear, BATCH, FAKE)[2]
-    steps = torch.cat([BATCH.jitter_real, BATCH.jitter_fake])
-    assert slopes.item() == pytest.approx((steps @ WEIGHT).square().sum().item())
+    change = (BATCH.steps.taken(BATCH.rows, FAKE) - torch.cat([BATCH.rows, FAKE])) @ WEIGHT
+    assert slopes.item() == pytest.approx((BATCH.steps.weights * change.square()).sum().item())
 
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("disc", [linear, quadratic])
-def test_first_order_penalty_has_the_exact_ones_expectation(disc):
-    rows, source = BATCH.rows.shape[0], keyed(3)
+def test_first_order_penalty_of_numbers_has_the_exact_ones_expectation(disc):
+    rows, source, sigma = 64, keyed(3), 0.1
+    batch = make_batch(NUMBERS, rows, noise=4).to(dtype=torch.float64)
+    fake = make_batch(NUMBERS, rows, noise=4, seed=1).rows.double()
+    weight = WEIGHT[: NUMBERS.dense]
+    still = dataclasses.replace(batch.steps, weights=torch.full((2 * rows,), 1 / sigma**2).double())
     estimates = []
     for _ in range(200):
-        steps = torch.randn(2, rows, MIXED.dense, generator=source, dtype=torch.float64)
-        batch = dataclasses.replace(BATCH, jitter_real=steps[0], jitter_fake=steps[1])
-        estimates.append(score_first_order(disc, batch, FAKE)[2])
+        noise = torch.randn(2 * rows, NUMBERS.numeric, generator=source, dtype=torch.float64)
+        steps = dataclasses.replace(still, numbers=sigma * noise)
+        estimates.append(score_first_order(disc, dataclasses.replace(batch, steps=steps), fake)[2])
     estimate = torch.stack(estimates)
     error = estimate.std() / len(estimates) ** 0.5
-    exact = score_exact(disc, BATCH, FAKE)[2]
+    unmoved = dataclasses.replace(batch, steps=dataclasses.replace(still, numbers=0 * still.numbers))
+    exact = score_exact(disc, unmoved, fake)[2]
     # For D = ½ Σ w x², the step's own curvature adds σ²/4 · E(Σ w ε²)² per row.
-    curvature = (2 * WEIGHT.square().sum() + WEIGHT.sum() ** 2) * SIGMA**2 / 4
+    curvature = (2 * weight.square().sum() + weight.sum() ** 2) * sigma**2 / 4
     bias = 2 * rows * curvature if disc is quadratic else 0.0
     assert abs(estimate.mean() - exact - bias) < 5 * error
 
 
-def test_every_dense_position_of_a_paying_row_is_stepped_given_ones_too():
-    seen = []
+def test_a_score_that_is_flat_at_the_corners_and_steep_between_pays():
+    """Small steps would not see it, and the generator would get no gradient from it."""
 
-    def spy(rows: torch.Tensor, mask: torch.Tensor) -> Scores:
-        seen.append(rows)
-        return linear(rows, mask)
+    def steep(rows: torch.Tensor, mask: torch.Tensor) -> Scores:
+        return Scores.of(torch.sigmoid(50 * (rows[:, MIXED.numeric] - 0.5)))
 
-    batch = make_batch(MIXED, 64, noise=4, every=4).to(dtype=torch.float64)
-    score_first_order(spy, batch, FAKE)
-    here = torch.cat([batch.rows[::4], FAKE[::4]])
-    steps = torch.cat([batch.jitter_real, batch.jitter_fake])
-    assert torch.allclose(seen[0][128:] - here, SIGMA * steps)
-    assert (seen[0][128:] != here).all()
+    batch = make_batch(MIXED, 64, noise=4).to(dtype=torch.float64)
+    steps = dataclasses.replace(batch.steps, weights=torch.ones(128, dtype=torch.float64))
+    pays = score_first_order(steep, dataclasses.replace(batch, steps=steps), FAKE)[2]
+    small = dataclasses.replace(steps, ways=0.1 * steps.ways)
+    assert score_first_order(steep, dataclasses.replace(batch, steps=small), FAKE)[2] < 1e-6
+    assert pays > 5.0
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("none", [128]), ("exact", [128, 32]), ("first_order", [160])])

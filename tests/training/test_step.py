@@ -64,7 +64,7 @@ def test_the_generator_update_leaves_no_gradient_in_the_discriminator():
     stepper.step(0, 0, AS_USUAL)
     after_own = [p.grad.clone() for p in state.discriminator.parameters()]
     batch = make_source(settings()).batch(0)
-    stepper._update_generator(batch, stepper._generate(batch, graph=True), torch.zeros(62), 0.9)
+    stepper._update_generator(batch, *stepper._generate(batch, graph=True), torch.zeros(62), 0.9)
     assert all(p.requires_grad for p in state.discriminator.parameters())
     for parameter, gradient in zip(state.discriminator.parameters(), after_own, strict=True):
         assert torch.equal(parameter.grad, gradient)

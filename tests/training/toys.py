@@ -79,6 +79,10 @@ def table(rows: int = 400, seed: int = 0) -> EncodedTable:
     return EncodedTable(lower.astype(np.float32), width.astype(np.float32), codes.astype(np.int32))
 
 
+def keyed(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def make_source(
     config: Config, conditioning: Conditioning = CONDITIONING, rank: int = 0, world: int = 1
 ) -> BatchSource:
@@ -88,9 +92,9 @@ def make_source(
 
 
 def make_state(config: Config) -> TrainState:
-    return new_state(
-        LAYOUT, config, CPU, torch.float64 if config.compute.precision == "fp64" else torch.float32
-    )
+    dtype = torch.float64 if config.compute.precision == "fp64" else torch.float32
+    shares = [np.bincount(c, minlength=w) / len(c) for c, w in zip(table().codes.T, WIDTHS, strict=True)]
+    return new_state(LAYOUT, config, CPU, dtype, shares)
 
 
 class Recorder(Silent):
