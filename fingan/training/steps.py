@@ -11,7 +11,7 @@ from torch import Tensor
 from fingan.encoding.layout import Layout
 from fingan.networks.batch import Steps
 
-LENGTH = 0.1
+LENGTH = 0.3
 """Of a step in the numbers, in normal scores."""
 
 SHORTEST_WAY = 0.1
