@@ -62,6 +62,7 @@ WASSERSTEIN = (
     "objective.discriminator_steps=5",
     "objective.penalty_every=1",
     "objective.marginals=0",
+    "training.generator_pace=1",
 )
 """WGAN-GP as in its paper: penalty weight 10 on every row, five discriminator steps."""
 
@@ -103,6 +104,7 @@ FACTORS = (
     Factor("batch", "1024", ("training.batch_size=1024",)),
     Factor("rate", "5e-4", ("training.lr=0.0005",)),
     Factor("rate", "2e-3", ("training.lr=0.002",)),
+    Factor("rate", "generator's as the discriminator's", ("training.generator_pace=1",)),
 )
 
 SHOWN = {

@@ -36,6 +36,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "objective.name=minimax",
         "objective.penalty=none",
         "objective.marginals=0",
+        "training.generator_pace=1",
         "network.generator=dense",
         "network.discriminator=dense",
     ),

@@ -112,6 +112,9 @@ class TrainingConfig(Section):
         600.0, description="stop after this long (10m, 90s); null: steps decide"
     )
     lr: float = Field(1e-3, gt=0.0, le=1.0, description="Adam's learning rate after warm-up")
+    generator_pace: float = Field(
+        2.0, gt=0.0, le=100.0, description="the generator's learning rate as a multiple of `lr`"
+    )
     betas: tuple[Moment, Moment] = Field((0.0, 0.99), description="Adam's moments")
     ema: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the generator's moving average")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up")

@@ -217,7 +217,8 @@ class Run:
         config, progress = self.config, self.state.progress
         objective, step = config.objective, progress.step
         share = step / max(1, progress.planned)
-        self.state.set_rate(progress.rate_scale * learning_rate(config.training, step, share))
+        rate = progress.rate_scale * learning_rate(config.training, step, share)
+        self.state.set_rates(config.training.generator_pace * rate, rate)
         settings = StepSettings(penalty_weight(objective, share), ema_decay(config.training, step))
         return self._stepper.step(step, progress.attempt, settings)
 

@@ -122,9 +122,10 @@ class TrainState:
         kept = {f"best.{name}": tensor for name, tensor in self.best.items()}
         return {n: t.detach().clone() for n, t in self.tensors().items() if n not in kept} | kept
 
-    def set_rate(self, rate: float) -> None:
-        """Set the learning rate of both optimisers."""
-        for optimizer in self._optimizers().values():
+    def set_rates(self, generator: float, discriminator: float) -> None:
+        """Set the learning rates of the two optimisers."""
+        rates = ((self.generator_optimizer, generator), (self.discriminator_optimizer, discriminator))
+        for optimizer, rate in rates:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 

@@ -87,9 +87,9 @@ def test_another_architecture_is_refused():
         make_state(settings()).load_tensors(kept)
 
 
-def test_the_rate_reaches_both_optimisers_after_loading_too():
+def test_the_rates_reach_their_optimisers_after_loading_too():
     state = trained()
     state.load_tensors(state.snapshot())
-    state.set_rate(0.123)
+    state.set_rates(generator=0.2, discriminator=0.1)
     groups = state.generator_optimizer.param_groups + state.discriminator_optimizer.param_groups
-    assert [g["lr"] for g in groups] == [0.123, 0.123]
+    assert [g["lr"] for g in groups] == [0.2, 0.1]
