@@ -63,8 +63,9 @@ class StepMaker:
         """
         layout = self._layout
         odd = (turn % 2 == 1)[:, None]
-        in_codes = torch.full_like(odd, not layout.numeric) if not (layout.numeric and layout.widths) else odd
-        share = 2.0 if layout.numeric and layout.widths else 1.0
+        by_turns = bool(layout.numeric and layout.widths)
+        in_codes = odd if by_turns else torch.full_like(odd, not layout.numeric)
+        share = 2.0 if by_turns else 1.0
         numbers = [torch.where(in_codes, 0.0, LENGTH * (n @ self._along)) for n in normal.chunk(2, dim=1)]
         number_weight = torch.full(in_codes.shape, share / LENGTH**2)
         ways, weights = [], []
