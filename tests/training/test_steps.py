@@ -73,6 +73,8 @@ def test_a_step_is_weighed_by_its_length():
 def test_tables_of_one_kind_step_in_that_kind_always():
     numbers, codes = made(ONLY_NUMBERS), made(ONLY_CODES)
     assert (numbers.numbers != 0).all()
+    assert numbers.weights.shape == codes.weights.shape == (2 * ROWS,)
+    assert numbers.ways.shape == (2 * ROWS, 0)
     assert numbers.weights.unique().tolist() == pytest.approx([1 / LENGTH**2])
     assert codes.numbers.shape == (2 * ROWS, 0)
     assert float(codes.ways.any(1).float().mean()) > 0.8
