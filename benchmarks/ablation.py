@@ -18,7 +18,7 @@ from benchmarks.command import parser, seeds
 from benchmarks.datasets import load_inner
 from benchmarks.jobs import Job, run_missing
 from benchmarks.markdown import grid, grouped, mean_spread
-from benchmarks.measures import inner_figures, inner_floor
+from benchmarks.measures import generated_figures, inner_floor
 from benchmarks.parts import without
 from benchmarks.results import Results, Row
 from benchmarks.runs import settings, train_alone
@@ -89,6 +89,10 @@ FACTORS = (
     Factor("average", "none", ("training.ema=0",)),
     Factor("selection", "none: the last average", ("training.validations=1",)),
     _off("calibration", "calibration"),
+    Factor("refinement", "none: all rows kept", ("sampling.candidates=1",)),
+    Factor("refinement", "1 of 2 candidates", ("sampling.candidates=2",)),
+    Factor("refinement", "1 of 8 candidates", ("sampling.candidates=8",)),
+    _off("refinement", "raking"),
     _off("start", "initial shares"),
     _off("start", "mixing"),
     _off("penalty", "mixing and steps along the correlation"),
@@ -112,6 +116,7 @@ SHOWN = {
     "trend_error": 2,
     "strong_pair_trend_error": 2,
     "detection_auc": 3,
+    "network_detection_auc": 3,
     "tstr_share": 1,
 }
 
@@ -128,7 +133,7 @@ def run_one(dataset: str, seed: int, seconds: float, sets: list[str], parts: lis
     config = settings(part.target, sets, compute__workers=0, training__time_budget=budget, seed=seed)
     with without(parts):
         generator, result = train_alone(part.train, config)
-    figures = inner_figures(part, generator.sample(part.train.num_rows, seed=seed))
+    figures, _ = generated_figures(part, generator, seed)
     return {"figures": figures, "steps": result.steps, "rollbacks": result.rollbacks, "score": result.score}
 
 

@@ -17,7 +17,7 @@ from benchmarks.datasets import DATASETS
 from benchmarks.markdown import grid, grouped, median_range
 from benchmarks.measures import PROTOCOL
 from benchmarks.published import PUBLISHED
-from benchmarks.quality import run_one
+from benchmarks.quality import CANDIDATES, run_one
 from benchmarks.results import FOLDER, Results, Row
 
 CHART = Path(__file__).resolve().parents[1] / "docs" / "quality.png"
@@ -42,8 +42,12 @@ def main(arguments: list[str]) -> None:
             for seed in options.seed or [0]:
                 key: Row = {"dataset": name, "model": "fingan", "seed": seed, "seconds": 60.0 * minutes}
                 key |= {"workers": options.workers, "set": [], "protocol": PROTOCOL}
-                if not results.has(**key) and not quality.has(**key):
-                    results.add({**key, **run_one(name, seed, 60.0 * minutes, options.workers, [])})
+                if all(
+                    results.has(**key, candidates=n) or quality.has(**key, candidates=n) for n in CANDIDATES
+                ):
+                    continue
+                for candidates, found in run_one(name, seed, 60.0 * minutes, options.workers, []).items():
+                    results.add({**key, "candidates": candidates, **found})
     points = _points(results.rows(), quality.rows())
     if points:
         draw(points, options.chart)
@@ -54,7 +58,7 @@ def _points(rows: Sequence[Row], quality: Sequence[Row]) -> list[Row]:
     """Return the runs of the default configuration of both benchmarks, shortest first."""
     runs = [*rows, *[r for r in quality if r["model"] == "fingan" and r["dataset"] in TABLES]]
     usable = [row for row in runs if not row.get("set") and row.get("protocol") == PROTOCOL]
-    return sorted(usable, key=lambda row: (row["dataset"], row["seconds"], row["seed"]))
+    return sorted(usable, key=lambda row: (row["dataset"], row["candidates"], row["seconds"], row["seed"]))
 
 
 def table(rows: list[Row]) -> str:
@@ -64,14 +68,15 @@ def table(rows: list[Row]) -> str:
 
 def _table(points: Sequence[Row]) -> str:
     lines = []
-    for (name, seconds), own in grouped(points, lambda r: (r["dataset"], r["seconds"])).items():
+    groups = grouped(points, lambda r: (r["dataset"], r["candidates"], r["seconds"]))
+    for (name, candidates, seconds), own in groups.items():
         cpu = median_range([row["cpu_seconds"] for row in own], 0)
         cells = [
             median_range([row["metrics"][f]["value"] for row in own if f in row["metrics"]], digits)
             for f, digits in SHOWN.items()
         ]
-        lines.append([name, f"{seconds / 60:g}", str(len(own)), cpu, *cells])
-    return grid(["dataset", "minutes", "seeds", "CPU s", *SHOWN], lines)
+        lines.append([name, str(candidates), f"{seconds / 60:g}", str(len(own)), cpu, *cells])
+    return grid(["dataset", "candidates", "minutes", "seeds", "CPU s", *SHOWN], lines)
 
 
 def draw(points: Sequence[Row], path: Path) -> None:
@@ -93,13 +98,17 @@ def _panel(axis: Any, own: Sequence[Row], name: str, metric: str) -> None:
     from matplotlib.ticker import LogLocator
 
     rows = [row for row in own if metric in row["metrics"]]
-    axis.plot(
-        [row["cpu_seconds"] for row in rows],
-        [row["metrics"][metric]["value"] for row in rows],
-        "o",
-        color="tab:blue",
-        label="fingan",
-    )
+    for candidates, members in grouped(rows, lambda row: row["candidates"]).items():
+        axis.plot(
+            [row["cpu_seconds"] for row in members],
+            [row["metrics"][metric]["value"] for row in members],
+            "o",
+            color="tab:blue",
+            fillstyle="full" if candidates > 1 else "none",
+            label=f"fingan, 1 of {candidates} candidates"
+            if candidates > 1
+            else "fingan, all candidates kept",
+        )
     reference = rows[-1]["metrics"][metric]["reference"] if rows else None
     if reference is not None:
         axis.axhline(reference, color="black", linewidth=1, label="real against real")

@@ -17,6 +17,7 @@ from fingan.evaluation.marginals import shape_errors
 from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.pairs import pair_errors
 from fingan.evaluation.utility import measure_utility, plan_task
+from fingan.generator import Generator
 from fingan.rng import numpy_generator
 from fingan.types import Int64
 
@@ -89,13 +90,29 @@ def inner_figures(part: Inner, synthetic: pa.Table, *, utility: bool = True) -> 
     return found
 
 
+def generated_figures(
+    part: Inner, generator: Generator, seed: int, *, utility: bool = True
+) -> tuple[dict[str, float], pa.Table]:
+    """Measure a generator as configured, and by `network_detection_auc` its network's own rows.
+
+    Returns:
+        The figures, and the network's own rows.
+    """
+    size = part.train.num_rows
+    network = generator.sample(size, seed=seed, candidates=1)
+    figures = inner_figures(part, generator.sample(size, seed=seed), utility=utility)
+    own = inner_figures(part, network, utility=False)["detection_auc"]
+    return {**figures, "network_detection_auc": own}, network
+
+
 def inner_floor(part: Inner) -> dict[str, float]:
     """Return the same figures for two real halves of all rows of the part."""
     whole = concat(*_frames(part, part.held)[:2])
     order = numpy_generator(0, "benchmark-halves").permutation(whole.rows)
     size = whole.rows // 2
     first, second = (whole.take(np.sort(order[k * size : (k + 1) * size])) for k in (0, 1))
-    return {**_fidelity(first, second), "tstr_share": 100.0}
+    found = _fidelity(first, second)
+    return {**found, "network_detection_auc": found["detection_auc"], "tstr_share": 100.0}
 
 
 def _fidelity(real: Frame, rows: Frame) -> dict[str, float]:

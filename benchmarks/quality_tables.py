@@ -39,7 +39,7 @@ GUARD = {"dcr_share": 0.53, "dcr_leak": 0.1}
 
 UNMEASURED = " not measured"
 
-Setting = tuple[str, float, int, tuple[str, ...]]
+Setting = tuple[str, float, int, tuple[str, ...], int]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -59,12 +59,14 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _setting(row: Row) -> Setting:
-    return row["dataset"], float(row["seconds"]), int(row["workers"]), tuple(row.get("set", []))
+    sets = tuple(row.get("set", []))
+    return row["dataset"], float(row["seconds"]), int(row["workers"]), sets, int(row["candidates"])
 
 
 def _label(setting: Setting) -> str:
-    _, seconds, workers, sets = setting
-    return ", ".join(["fingan", f"{seconds:g} s", f"{workers} worker{'s' * (workers > 1)}", *sets])
+    _, seconds, workers, sets, candidates = setting
+    kept = f"1 of {candidates} kept" if candidates > 1 else "all rows kept"
+    return ", ".join(["fingan", f"{seconds:g} s", f"{workers} worker{'s' * (workers > 1)}", kept, *sets])
 
 
 def _runs(members: Sequence[Row]) -> dict[Setting, list[Row]]:
@@ -162,7 +164,7 @@ def _bar_values(figure: str, own: Sequence[Row], halves: dict[int, Row]) -> list
     if figure == "dcr_share":
         return _values([halves[row["seed"]] for row in own if row["seed"] in halves], figure)
     if figure == "training_minutes":
-        return [row["training"]["seconds"] / 60 for row in own]
+        return [row["wall_seconds"] / 60 for row in own]
     if figure == "exact_copies_beyond_holdout":
         copies = [row["metrics"]["exact_copies"] for row in own if "exact_copies" in row["metrics"]]
         return [found["value"] - found["reference"] for found in copies]
@@ -181,7 +183,7 @@ def _cost(members: Sequence[Row]) -> str:
                 [
                     _label(setting),
                     str(row["seed"]),
-                    f"{training['seconds']:,.0f}",
+                    f"{row['wall_seconds']:,.0f}",
                     f"{row['cpu_seconds']:,.0f}" if "cpu_seconds" in row else "–",
                     f"{training['steps']:,}",
                     f"{training['rows_per_second']:,.0f}",
@@ -192,5 +194,5 @@ def _cost(members: Sequence[Row]) -> str:
                     ", ".join(breaches(row, halves)) or "holds",
                 ]
             )
-    header = ["model", "seed", "training s", "CPU s", "steps", "rows/s", "sampled rows/s"]
+    header = ["model", "seed", "seconds", "CPU s", "steps", "rows/s", "sampled rows/s"]
     return grid([*header, "DCR share", "DCR leak", "exact copies % (hold-out's)", "guard"], lines)

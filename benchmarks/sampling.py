@@ -15,6 +15,7 @@ import pkgutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
@@ -27,6 +28,7 @@ from benchmarks.jobs import alone
 from benchmarks.markdown import grid
 from benchmarks.results import Results, Row
 from benchmarks.runs import settings
+from fingan.config import SamplingConfig
 from fingan.fitting import finish, prepare, start
 from fingan.generator import Generator
 from fingan.networks import keep_freed_memory
@@ -34,6 +36,7 @@ from fingan.networks import keep_freed_memory
 TABLES = ("adult", "default")
 PRECISIONS = ("bf16", "fp32")
 THREADS = (1, 2)
+CANDIDATES = (SamplingConfig().candidates, 1)
 BARS = {"adult": (200_000, 500_000), "default": (150_000, 300_000)}
 """Rows per second that must be reached, and that are aimed at: bf16, two cores with AMX."""
 
@@ -47,6 +50,7 @@ SCOPES = {
     "fingan.generator.calibration.Calibration.u": "calibration",
     "fingan.generator.choice.CodeChoice.__call__": "draw of codes",
     "fingan.generator.engine.Engine.decode": "decoding to Arrow",
+    "fingan.generator.density.DensityRatio.__call__": "ratio of densities",
     "torch.nn.functional.linear": "matrix products",
     "torch.addmm": "matrix products",
 }
@@ -70,9 +74,9 @@ def made(dataset: str, steps: int) -> dict[str, Generator]:
     }
 
 
-def draw(generator: Generator, rows: int, threads: int = 1) -> None:
+def draw(generator: Generator, rows: int, threads: int = 1, candidates: int | None = None) -> None:
     """Generate rows and drop them."""
-    for _ in generator.iter_batches(rows, threads=threads):
+    for _ in generator.iter_batches(rows, threads=threads, candidates=candidates):
         pass
 
 
@@ -82,15 +86,15 @@ def time_rates(dataset: str, steps: int, rows: int, rounds: int) -> dict[str, An
     generators = made(dataset, steps)
     rates: dict[str, dict[str, list[float]]] = {}
     for number in range(rounds + 1):
-        for precision, generator in generators.items():
-            for threads in THREADS:
-                before = time.perf_counter(), time.process_time()
-                draw(generator, rows, threads)
-                after = time.perf_counter(), time.process_time()
-                own = rates.setdefault(f"{precision} {threads}", {"clock": [], "cpu": []})
-                if number:
-                    own["clock"].append(rows / (after[0] - before[0]))
-                    own["cpu"].append(rows / (after[1] - before[1]))
+        for (precision, generator), threads, candidates in product(generators.items(), THREADS, CANDIDATES):
+            size = rows // candidates
+            before = time.perf_counter(), time.process_time()
+            draw(generator, size, threads, candidates)
+            after = time.perf_counter(), time.process_time()
+            own = rates.setdefault(f"{precision} {threads} {candidates}", {"clock": [], "cpu": []})
+            if number:
+                own["clock"].append(size / (after[0] - before[0]))
+                own["cpu"].append(size / (after[1] - before[1]))
     return {"rates": rates}
 
 
@@ -137,12 +141,14 @@ def time_parts(dataset: str, steps: int, rows: int) -> dict[str, Any]:
     """Return microseconds per row by what they are spent on, one thread, each precision."""
     keep_freed_memory()
     parts = {}
-    for precision, generator in made(dataset, steps).items():
-        draw(generator, rows // 4)
+    for (precision, generator), candidates in product(made(dataset, steps).items(), CANDIDATES):
+        size = rows // candidates
+        draw(generator, size // 4, 1, candidates)
         watch = Stopwatch()
         with watch.watching():
-            draw(generator, rows)
-        parts[precision] = {kind: 1e6 * seconds / rows for kind, seconds in watch.spent.items()}
+            draw(generator, size, 1, candidates)
+        spent = {kind: 1e6 * seconds / size for kind, seconds in watch.spent.items()}
+        parts[f"{precision} {candidates}"] = spent
     return {"parts": parts}
 
 
@@ -152,7 +158,7 @@ def watch_memory(dataset: str, steps: int, rows: int) -> dict[str, Any]:
     generator = made(dataset, steps)["bf16"]
     process, seen, settled, most = psutil.Process(), 0, 0, 0
     began = time.perf_counter()
-    for batch in generator.iter_batches(rows, threads=max(THREADS)):
+    for batch in generator.iter_batches(rows, threads=max(THREADS), candidates=1):
         seen += batch.num_rows
         now = process.memory_info().rss
         if seen >= SETTLED * rows:
@@ -194,6 +200,7 @@ def table(rows: list[Row]) -> str:
         "dataset",
         "precision",
         "threads",
+        "candidates",
         "rows/s (range)",
         "rows per CPU-second",
         "AMX",
@@ -203,12 +210,12 @@ def table(rows: list[Row]) -> str:
     texts = [grid(header, [line for row in by["rates"] for line in _rates(row)])]
     if by["parts"]:
         lines = [line for row in by["parts"] for line in _parts(row)]
-        texts.append(grid(["dataset", "precision", "µs per row", *KINDS], lines))
+        texts.append(grid(["dataset", "precision", "candidates", "µs per row", *KINDS], lines))
     for row in by["memory"]:
         rate, grown, at = row["seen"] / row["seconds"], row["growth_bytes"], row["settled_bytes"]
         texts.append(
-            f"{row['seen']:,} rows of {row['dataset']} to a null sink at {rate:,.0f} rows/s: resident memory "
-            f"grew by {grown / 2**20:,.0f} MiB over {at / 2**20:,.0f} MiB."
+            f"{row['seen']:,} rows of {row['dataset']}, all rows kept, to a null sink at {rate:,.0f} rows/s: "
+            f"resident memory grew by {grown / 2**20:,.0f} MiB over {at / 2**20:,.0f} MiB."
         )
     return "\n\n".join(texts)
 
@@ -216,21 +223,22 @@ def table(rows: list[Row]) -> str:
 def _rates(row: Row) -> list[list[str]]:
     lines = []
     for name, rates in row["rates"].items():
-        precision, threads = name.split()
+        precision, threads, candidates = name.split()
         middle, cpu = np.median(rates["clock"]), np.median(rates["cpu"])
         spread = f"{middle:,.0f} ({min(rates['clock']):,.0f} … {max(rates['clock']):,.0f})"
         barred = precision == "bf16" and int(threads) == 2
         bars: Sequence[int] = BARS[row["dataset"]] if barred else ()
         verdicts = [f"{bar:,}: {'pass' if middle >= bar else 'miss'}" for bar in bars] or ["–", "–"]
         amx = "yes" if row["machine"]["amx"] else "no"
-        lines.append([row["dataset"], precision, threads, spread, f"{cpu:,.0f}", amx, *verdicts])
+        lines.append([row["dataset"], precision, threads, candidates, spread, f"{cpu:,.0f}", amx, *verdicts])
     return lines
 
 
 def _parts(row: Row) -> list[list[str]]:
     lines = []
-    for precision, parts in row["parts"].items():
+    for name, parts in row["parts"].items():
+        precision, candidates = name.split()
         total = sum(parts.values())
         shares = [f"{parts[kind] / total:.0%}" for kind in KINDS]
-        lines.append([row["dataset"], precision, f"{total:.1f}", *shares])
+        lines.append([row["dataset"], precision, candidates, f"{total:.1f}", *shares])
     return lines

@@ -8,8 +8,9 @@ cluster's driver runs the middle one on its workers.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -27,9 +28,10 @@ from fingan.encoding.table import EncodedTable, TableEncoder
 from fingan.encoding.units import ColumnUnit, CompositeUnit
 from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.evaluation.quick import validation_score
-from fingan.generator import Engine, Generator, calibrate, identity
+from fingan.generator import Engine, Generator, calibrate, fit_density, identity
+from fingan.generator.refine import REAL_ROWS
 from fingan.networks.tabular import TabularGenerator, build_generator
-from fingan.rng import numpy_generator, torch_generator
+from fingan.rng import key, numpy_generator, torch_generator
 from fingan.training import (
     Alone,
     BatchSource,
@@ -61,6 +63,7 @@ class Prepared:
         encoder: fitted on all rows.
         encoded: fields of the training rows.
         validation: rows held out for selection, at most 4,000; None when there are too few.
+        reference: training rows as they were read, at most 60,000: what refinement learns from.
         rows: rows of the table, both parts.
     """
 
@@ -69,6 +72,7 @@ class Prepared:
     encoder: TableEncoder
     encoded: EncodedTable
     validation: pa.Table | None
+    reference: pa.Table
     rows: int
 
 
@@ -107,12 +111,12 @@ def _split(table: pa.Table, config: Config) -> tuple[Int64, Int64]:
     return train, held
 
 
-def _drawn(held: Int64, seed: int) -> Int64:
-    """Return at most `VALIDATION_ROWS` of the held-out rows, drawn from all of them.
+def _drawn(rows: Int64, most: int, seed: int, purpose: str) -> Int64:
+    """Return at most so many of the rows, drawn from all of them.
 
     The first ones would be another population where a table is sorted, by time or by class.
     """
-    return np.sort(numpy_generator(seed, "validation").permutation(held)[:VALIDATION_ROWS])
+    return np.sort(numpy_generator(seed, purpose).permutation(rows)[:most])
 
 
 def prepare(source: object, config: Config) -> Prepared:
@@ -125,11 +129,11 @@ def prepare(source: object, config: Config) -> Prepared:
     table, schema = read_training_rows(source, config)
     train, held = _split(table, config)
     encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
-    validation = (
-        None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(_drawn(held, config.seed)))
-    )
+    drawn = _drawn(held, VALIDATION_ROWS, config.seed, "validation")
+    validation = None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(drawn))
     encoded = encoder.encode(table.take(pa.array(train)))
-    return Prepared(config, schema, encoder, encoded, validation, table.num_rows)
+    reference = table.take(pa.array(_drawn(train, REAL_ROWS, config.seed, "reference")))
+    return Prepared(config, schema, encoder, encoded, validation, reference, table.num_rows)
 
 
 def inspect(source: object, config: Config) -> Json:
@@ -273,10 +277,35 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
         "stopped_by": result.reason,
         "score": result.score,
     }
-    generator = Generator(engine, config, {"training": training})
+    generator = _refined(prepared, Generator(engine, config, {"training": training}))
     if prepared.validation is None:
         return generator
     real = prepared.validation
     synthetic = generator.sample(real.num_rows, seed=config.seed)
     score, parts = validation_score(real, synthetic, prepared.schema, config.seed)
-    return Generator(engine, config, {"training": training, "validation": {"score": score, **parts}})
+    return replace(generator, metrics={"training": training, "validation": {"score": score, **parts}})
+
+
+def _refined(prepared: Prepared, generator: Generator) -> Generator:
+    """Return the generator with a ratio of densities by which it chooses among candidates."""
+    config = prepared.config
+    threads = config.compute.threads or os.cpu_count() or 1
+    candidates = config.sampling.candidates
+    if candidates == 1:
+        return generator
+
+    def draw(offset: int, rows: int) -> pa.Table:
+        seed = key(config.seed, "refine") >> 1
+        return generator.sample(rows, seed=seed, offset=offset, threads=threads, candidates=1)
+
+    density = fit_density(
+        draw,
+        prepared.schema,
+        prepared.reference,
+        prepared.validation,
+        config.data.target,
+        candidates,
+        config.seed,
+        threads,
+    )
+    return replace(generator, density=density)

@@ -74,7 +74,12 @@ class Synthesizer:
         return self
 
     def sample(
-        self, rows: int, where: Mapping[str, Any] | None = None, seed: int = 0, offset: int = 0
+        self,
+        rows: int,
+        where: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        offset: int = 0,
+        candidates: int | None = None,
     ) -> Any:
         """Return generated rows as a pandas DataFrame.
 
@@ -83,8 +88,9 @@ class Synthesizer:
             where: column → value that every row shall have.
             seed: of the sample.
             offset: number of the first row.
+            candidates: rows generated for each one kept; None for the configured number.
         """
-        return self.generator.sample(rows, where, seed, offset).to_pandas()
+        return self.generator.sample(rows, where, seed, offset, candidates=candidates).to_pandas()
 
     def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> Any:
         """Return the table with its gaps filled, as a pandas DataFrame; see `Generator.impute`."""

@@ -31,6 +31,8 @@ SETTINGS = (
     "training.warmup_steps=5",
     "compute.precision=fp32",
     "compute.workers=0",
+    # Refinement takes seconds; tests/generator/test_refine.py is about it.
+    "sampling.candidates=1",
 )
 FLAGS = [word for setting in SETTINGS for word in ("--set", setting)]
 """The same for the command line."""

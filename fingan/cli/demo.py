@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HOLDOUT = 0.2
 RATE_ROWS = 100_000
 RATE_TOLERANCE = 0.10
-DETECTION_BOUND = 0.90
+DETECTION_BOUND = 0.75
 SHOWN = ("funded_amnt", "term", "int_rate", "sub_grade", "annual_inc", "emp_length", "Class")
 
 

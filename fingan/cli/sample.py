@@ -17,6 +17,14 @@ Output = Annotated[
     str, typer.Option("-o", "--output", metavar="OUT", help="OUT.parquet, OUT.csv or OUT.arrow")
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="all cores by default")]
+Candidates = Annotated[
+    int | None,
+    typer.Option(
+        "--candidates",
+        metavar="N",
+        help="rows generated for each one kept; 1 is fastest; as configured in training by default",
+    ),
+]
 Escape = Annotated[
     bool, typer.Option("--escape-formulas", help="CSV: quote texts that a spreadsheet would run")
 ]
@@ -30,6 +38,7 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="of the sample")] = 0,
     offset: Annotated[int, typer.Option("--offset", metavar="ROW", help="number of the first row")] = 0,
     threads: Threads = None,
+    candidates: Candidates = None,
     escape_formulas: Escape = False,
     registry: RegistryRoot = "registry",
     as_json: AsJson = False,
@@ -48,7 +57,7 @@ def sample(
     keep_freed_memory()
     count = (os.cpu_count() or 1) if threads is None else threads
     given = conditions(where, generator.schema.names)
-    batches = generator.iter_batches(rows, given, seed, offset, threads=count)
+    batches = generator.iter_batches(rows, given, seed, offset, count, candidates)
     started = time.monotonic()
     with open_sink(output, generator.schema.arrow(), escape_formulas=escape_formulas) as sink:
         for batch in batches:

@@ -146,6 +146,17 @@ class ConditioningConfig(Section):
     )
 
 
+class SamplingConfig(Section):
+    """How rows are drawn from the trained generator."""
+
+    candidates: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="rows generated for each one kept, by the ratio of densities; 1: all are kept",
+    )
+
+
 class HealthConfig(Section):
     """What happens when training leaves the healthy range."""
 
@@ -190,6 +201,7 @@ class Config(Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
     conditioning: ConditioningConfig = ConditioningConfig()
+    sampling: SamplingConfig = SamplingConfig()
     health: HealthConfig = HealthConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     compute: ComputeConfig = ComputeConfig()

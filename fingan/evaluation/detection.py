@@ -18,10 +18,10 @@ from sklearn.model_selection import StratifiedKFold
 from fingan.evaluation import intervals, scoring
 from fingan.evaluation.frame import Column, Frame, concat
 from fingan.evaluation.learners import (
+    BOOSTING,
     Classifier,
     Design,
     Variant,
-    boosting_name,
     detection_logistic,
     detection_trees,
     fit_quietly,
@@ -96,7 +96,7 @@ def detect(
     scores, variances, importance = zip(*run_all(folds), strict=True)
     auc = float(np.mean(scores))
     low, high = intervals.normal(auc, sum(variances) / FOLDS**2)
-    name = boosting_name() if learner is detection_trees else "logistic regression"
+    name = BOOSTING if learner is detection_trees else "logistic regression"
     tells = _by_column(design.names(), np.sum(importance, axis=0))
     return Detection(auc, scores, (max(0.0, low), min(1.0, high)), rows, name, tells)
 

@@ -10,7 +10,7 @@ from fingan.config import Constraint
 from fingan.data import TableSchema
 from fingan.errors import ConfigError, nearest
 from fingan.evaluation.inputs import HalfModel, Inputs, Section, prepare
-from fingan.evaluation.learners import boosting_name
+from fingan.evaluation.learners import BOOSTING
 from fingan.evaluation.report import Report
 from fingan.evaluation.sections import detection, fidelity, manifold, memorisation, utility
 
@@ -90,7 +90,7 @@ def _about(inputs: Inputs, target: str | None) -> dict[str, object]:
         "target": target,
         "positive": None if inputs.task is None else inputs.task.positive,
         "task": None if inputs.task is None else inputs.task.kind,
-        "boosting": boosting_name(),
+        "boosting": BOOSTING,
         "half_model": inputs.half is not None,
         "seed": inputs.seed,
     }

@@ -133,10 +133,10 @@ def frames(schema: TableSchema, tables: Sequence[pa.Table]) -> list[Frame]:
 def _read(spec: ColumnSpec, parts: list[pa.ChunkedArray]) -> list[Column]:
     if spec.kind in NUMERIC_KINDS:
         unit = _unit(parts[0].type)
-        return [Column(spec.name, spec.kind, _numbers(p), None, unit=unit) for p in parts]
+        return [Column(spec.name, spec.kind, numbers(p), None, unit=unit) for p in parts]
     codes, levels = _codes(parts)
-    numbers = [_numbers(p) if _is_number(p.type) else None for p in parts]
-    return [Column(spec.name, spec.kind, n, c, levels) for n, c in zip(numbers, codes, strict=True)]
+    values = [numbers(p) if _is_number(p.type) else None for p in parts]
+    return [Column(spec.name, spec.kind, v, c, levels) for v, c in zip(values, codes, strict=True)]
 
 
 def _unit(kind: pa.DataType) -> str:
@@ -150,14 +150,13 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(check(kind) for check in checks)
 
 
-def _numbers(column: pa.ChunkedArray) -> Float64:
+def numbers(column: pa.ChunkedArray) -> Float64:
     """Read an ordered column as float64, NaN where missing."""
     if pa.types.is_date32(column.type):
         column = column.cast(pa.int32())
     elif pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
-    numbers = column.cast(pa.float64(), safe=False)
-    return np.asarray(numbers.to_numpy(), dtype=np.float64)
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...]]:

@@ -1,19 +1,12 @@
-"""The classifiers and regressions that judge, and the features they see.
-
-`xgboost` is the optional extra `evaluation`; without it scikit-learn's gradient
-boosting stands in, and the metric's details name what was used, because only
-XGBoost's figures compare with the literature.
-"""
+"""The classifiers and regressions that judge, and the features they see."""
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -23,6 +16,9 @@ from fingan.evaluation.frame import Column, Frame
 from fingan.types import Float64, Int64
 
 LEVELS_AT_MOST = 256
+BOOSTING = "XGBoost"
+"""What the boosted trees are called in results."""
+
 Variant = Literal["mixed", "one_hot"]
 
 
@@ -43,23 +39,11 @@ class Classifier(Learner, Protocol):
         """Return a probability per row and class [N, K]."""
 
 
-def has_xgboost() -> bool:
-    """Whether the optional `xgboost` package is installed."""
-    return importlib.util.find_spec("xgboost") is not None
-
-
-def boosting_name() -> str:
-    """Name the boosted trees in use."""
-    return "XGBoost" if has_xgboost() else "HistGradientBoosting (xgboost is not installed)"
-
-
 def detection_trees() -> Classifier:
     """Return the boosted trees of the detection metrics: XGBoost's defaults."""
-    if has_xgboost():
-        from xgboost import XGBClassifier
+    from xgboost import XGBClassifier
 
-        return _scaled(XGBClassifier(eval_metric="logloss", random_state=0, n_jobs=1))
-    return _scaled(HistGradientBoostingClassifier(random_state=0))
+    return _scaled(XGBClassifier(eval_metric="logloss", random_state=0, n_jobs=1))
 
 
 def detection_logistic() -> Classifier:
@@ -69,14 +53,10 @@ def detection_logistic() -> Classifier:
 
 def utility_trees(task: str) -> Learner:
     """Return the boosted trees of the utility metrics for a `regression` or classification task."""
-    if has_xgboost():
-        import xgboost
+    import xgboost
 
-        kind = xgboost.XGBRegressor if task == "regression" else xgboost.XGBClassifier
-        return kind(n_estimators=200, max_depth=6, learning_rate=0.1, random_state=0, n_jobs=1)
-    boosted = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
-    settings = {"max_iter": 200, "max_depth": 6, "learning_rate": 0.1, "early_stopping": False}
-    return boosted(random_state=0, **settings)  # type: ignore[no-any-return]
+    kind = xgboost.XGBRegressor if task == "regression" else xgboost.XGBClassifier
+    return kind(n_estimators=200, max_depth=6, learning_rate=0.1, random_state=0, n_jobs=1)
 
 
 def utility_linear(task: str) -> Learner:

@@ -4,6 +4,17 @@ from fingan.generator.calibrate import calibrate
 from fingan.generator.calibration import Calibration, identity
 from fingan.generator.engine import BLOCK, Engine
 from fingan.generator.model import Generator
+from fingan.generator.refine import fit_density
 from fingan.generator.storage import load, save_generator
 
-__all__ = ["BLOCK", "Calibration", "Engine", "Generator", "calibrate", "identity", "load", "save_generator"]
+__all__ = [
+    "BLOCK",
+    "Calibration",
+    "Engine",
+    "Generator",
+    "calibrate",
+    "fit_density",
+    "identity",
+    "load",
+    "save_generator",
+]

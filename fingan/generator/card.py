@@ -56,6 +56,7 @@ def model_card(generator: Generator) -> str:
         "objective": config.objective.name,
         "generator": f"{config.network.generator}, {config.network.width} wide",
         "seed": config.seed,
+        "candidates per row": 1 if generator.density is None else config.sampling.candidates,
         **{k: v for k, v in generator.metrics.get("training", {}).items() if not isinstance(v, dict | list)},
     }
     # Markdown, not HTML: cells are escaped by `_cell`.

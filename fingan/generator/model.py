@@ -16,11 +16,24 @@ from fingan.config import Config
 from fingan.data.schema import TableSchema
 from fingan.encoding.conditions import Where
 from fingan.errors import ConfigError
+from fingan.generator.density import DensityRatio
 from fingan.generator.engine import BLOCK, Condition, Engine
-from fingan.types import Json
+from fingan.generator.refine import chosen
+from fingan.rng import numpy_generator
+from fingan.types import Float64, Json
 
 BLOCKS_PER_BATCH = 16
 MOST_ROWS = 1 << 48
+MOST_CANDIDATES = 64
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What all rows of a sample share."""
+
+    seed: int
+    condition: Condition | None
+    candidates: int
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,13 @@ class Generator:
         engine: network, calibration and encoder.
         config: the configuration it was trained with.
         metrics: what was measured when it was published.
+        density: chooses among candidates; None where rows are taken as they come.
     """
 
     engine: Engine
     config: Config
     metrics: Json = field(default_factory=dict)
+    density: DensityRatio | None = None
 
     @property
     def schema(self) -> TableSchema:
@@ -49,9 +64,10 @@ class Generator:
         seed: int = 0,
         offset: int = 0,
         threads: int = 1,
+        candidates: int | None = None,
     ) -> pa.Table:
         """Return `rows` generated rows as a table; see `iter_batches` for the arguments."""
-        batches = list(self.iter_batches(rows, where, seed, offset, threads=threads))
+        batches = list(self.iter_batches(rows, where, seed, offset, threads, candidates))
         return pa.Table.from_batches(batches, schema=self.schema.arrow())
 
     def iter_batches(
@@ -61,11 +77,12 @@ class Generator:
         seed: int = 0,
         offset: int = 0,
         threads: int = 1,
+        candidates: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Generate rows in constant memory, in order.
 
-        Row number i of a sample is a function of (bundle, seed, i): the same whatever `rows`,
-        `offset` or `threads`. Bytes are equal on one type of processor and precision.
+        Row number i of a sample is a function of (bundle, seed, candidates, i): the same whatever
+        `rows`, `offset` or `threads`. Bytes are equal on one type of processor and precision.
 
         Args:
             rows: how many rows, at least 0.
@@ -73,6 +90,8 @@ class Generator:
             seed: of the sample, 0 … 2^63 − 1.
             offset: number of the first row.
             threads: blocks made at a time.
+            candidates: rows generated for each one kept, 1 … 64: more time, better rows; 1 takes the
+                network's rows as they come. None for the configured number.
 
         Raises:
             ConfigError: a count, seed or column that does not fit.
@@ -83,19 +102,27 @@ class Generator:
             raise ConfigError(f"rows + offset must be at most 2^48, got {rows + offset}")
         if threads < 1:
             raise ConfigError(f"threads must be at least 1, got {threads}")
-        condition = None if not where else Where.parse(self.engine.encoder, where).block
-        return self._stream(rows, condition, seed, offset, threads)
+        request = _Request(
+            seed,
+            None if not where else Where.parse(self.engine.encoder, where).block,
+            self._candidates(candidates),
+        )
+        return self._stream(rows, offset, request, threads)
 
-    def _stream(
-        self, rows: int, condition: Condition | None, seed: int, offset: int, threads: int
-    ) -> Iterator[pa.RecordBatch]:
+    def _candidates(self, asked: int | None) -> int:
+        number = self.config.sampling.candidates if asked is None else asked
+        if not 1 <= number <= MOST_CANDIDATES:
+            raise ConfigError(f"candidates must be from 1 to {MOST_CANDIDATES}, got {number}")
+        return number if self.density is not None else 1
+
+    def _stream(self, rows: int, offset: int, request: _Request, threads: int) -> Iterator[pa.RecordBatch]:
         span = BLOCK * BLOCKS_PER_BATCH
         stop = offset + rows
         starts = range(offset - offset % span, stop, span)
         bounds = ((max(offset, start), min(stop, start + span)) for start in starts)
 
         def make(first: int, last: int) -> pa.RecordBatch:
-            return self._rows(first, last, condition, seed)
+            return self._rows(first, last, request)
 
         if threads == 1:
             yield from (make(first, last) for first, last in bounds)
@@ -113,11 +140,31 @@ class Generator:
             # A reader may leave early: what nobody waits for is not made.
             pool.shutdown(cancel_futures=True)
 
-    def _rows(self, first: int, last: int, condition: Condition | None, seed: int) -> pa.RecordBatch:
+    def _rows(self, first: int, last: int, request: _Request) -> pa.RecordBatch:
+        made = [self._candidate(first, last, request, number) for number in range(request.candidates)]
+        if self.density is None or len(made) == 1:
+            return made[0]
+        ratios = np.stack([self.density(batch) for batch in made])
+        kept = chosen(ratios, self._uniform(first, last, request.seed))
+        place = kept * (last - first) + np.arange(last - first)
+        return pa.concat_batches(made).take(pa.array(place))
+
+    def _candidate(self, first: int, last: int, request: _Request, number: int) -> pa.RecordBatch:
         blocks = range(first // BLOCK, -(-last // BLOCK))
         start = blocks.start * BLOCK
-        rows = self.engine.rows(seed, blocks, condition, "sample").cut(first - start, last - start)
-        return self.engine.decode(rows, np.arange(first, last, dtype=np.int64), seed)
+        # The first candidates are the rows that a sample without a choice has.
+        purpose = f"sample {number}" if number else "sample"
+        rows = self.engine.rows(request.seed, blocks, request.condition, purpose)
+        rows = rows.cut(first - start, last - start)
+        return self.engine.decode(rows, np.arange(first, last, dtype=np.int64), request.seed)
+
+    @staticmethod
+    def _uniform(first: int, last: int, seed: int) -> Float64:
+        """Return the draws by which rows first … last − 1 are chosen."""
+        blocks = range(first // BLOCK, -(-last // BLOCK))
+        draws = [numpy_generator(seed, "choose", block).random(BLOCK) for block in blocks]
+        start = blocks.start * BLOCK
+        return np.concatenate(draws)[first - start : last - start]
 
     def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> pa.Table:
         """Fill the nulls of a table from the learned distribution given each row's other values.

@@ -14,6 +14,7 @@ from fingan.encoding.table import TableEncoder
 from fingan.errors import BundleError, FinganError
 from fingan.generator.calibration import Calibration
 from fingan.generator.card import model_card
+from fingan.generator.density import DensityRatio
 from fingan.generator.engine import Engine
 from fingan.generator.model import Generator
 from fingan.generator.replay import difference, record
@@ -39,10 +40,14 @@ def save_generator(generator: Generator, path: str | Path) -> None:
         "metrics": generator.metrics,
         "MODEL_CARD.md": model_card(generator),
     }
+    ratio: dict[str, np.ndarray] = {}
+    if generator.density is not None:
+        documents["density"], ratio = generator.density.state()
     tensors = {
         "generator": {k: v.detach().float().cpu().numpy() for k, v in engine.network.state_dict().items()},
         "encoder": arrays,
         "calibration": engine.calibration.arrays(),
+        "density": ratio,
         "replay": sample,
     }
     fields = {
@@ -76,7 +81,10 @@ def _rebuild(bundle: Bundle, device: torch.device) -> Generator:
         autocast=bundle.manifest.fields.get("precision") == "bf16",
         device=device,
     )
-    return Generator(engine, config, bundle.document("metrics"))
+    density = None
+    if "density" in bundle.documents:
+        density = DensityRatio.from_state(bundle.document("density"), bundle.group("density"))
+    return Generator(engine, config, bundle.document("metrics"), density)
 
 
 def load(path: str | Path, device: str = "cpu") -> Generator:

@@ -124,7 +124,8 @@ def test_steps_from_the_default_are_bold_when_clear():
 def test_stability_counts_failures_and_names_the_worst_seed():
     def row(family, seed, auc, **what):
         found = {"dataset": "adult", "family": family, "seed": seed, "seconds": 60, "score": 0.3}
-        return {**found, "diverged": False, "collapsed": False, "figures": {"detection_auc": auc}, **what}
+        figures = {"detection_auc": auc, "network_detection_auc": auc + 0.1}
+        return {**found, "diverged": False, "collapsed": False, "figures": figures, **what}
 
     rows = [row("default", 0, 0.70), row("default", 1, 0.71), row("minimax + dense", 0, 0.99)]
     failed = row("minimax + dense", 1, 0.0, diverged=True)

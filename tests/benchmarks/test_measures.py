@@ -6,7 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.measures import diversity, half_share, inner_figures, inner_floor, permuted
+from benchmarks.measures import (
+    diversity,
+    generated_figures,
+    half_share,
+    inner_figures,
+    inner_floor,
+    permuted,
+)
 from benchmarks.stability import collapsed
 from tests.benchmarks import toys
 
@@ -36,8 +43,8 @@ def test_one_row_again_and_again_is_a_collapse():
     copies = part.train.take(pa.array(np.zeros(600, dtype=np.int64)))
     variety = diversity(part, copies)
     assert variety["entropy"] == 0.0
-    assert collapsed({"detection_auc": 1.0}, variety)
-    assert not collapsed({"detection_auc": 0.9}, variety)
+    assert collapsed({"network_detection_auc": 1.0}, variety)
+    assert not collapsed({"network_detection_auc": 0.9}, variety)
 
 
 def test_a_few_rows_with_the_right_marginals_are_a_collapse_too():
@@ -45,14 +52,31 @@ def test_a_few_rows_with_the_right_marginals_are_a_collapse_too():
     few = part.train.take(pa.array(np.random.default_rng(0).integers(0, 40, 600)))
     variety = diversity(part, few)
     assert variety["entropy"] > 0.5
-    assert collapsed({"detection_auc": 1.0}, variety)
+    assert collapsed({"network_detection_auc": 1.0}, variety)
 
 
 def test_certain_detection_alone_is_no_collapse():
-    assert not collapsed({"detection_auc": 1.0}, {"entropy": 0.97, "rows": 1.0})
+    assert not collapsed({"network_detection_auc": 1.0}, {"entropy": 0.97, "rows": 1.0})
 
 
 def test_a_copier_of_its_half_lies_nearer_to_it():
     own, other = toys.table(300, 1), toys.table(300, 2)
     assert half_share(own, other, own, "label")["value"] > 0.9
     assert half_share(own, other, toys.table(300, 3), "label")["value"] == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_generator_is_measured_as_configured_and_by_its_networks_own_rows():
+    part, seen = toys.part(), []
+
+    class Shuffled:
+        """Real rows, or where all rows are kept each column on its own."""
+
+        def sample(self, rows, seed, candidates=None):
+            seen.append(candidates)
+            return permuted(part.train, seed) if candidates == 1 else part.train
+
+    figures, network = generated_figures(part, Shuffled(), 3)
+    assert figures["detection_auc"] < 0.6 < figures["network_detection_auc"]
+    assert network.equals(permuted(part.train, 3))
+    assert "tstr_share" in figures
+    assert sorted(seen, key=str) == [1, None]

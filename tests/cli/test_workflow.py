@@ -129,6 +129,14 @@ def test_sample_writes_by_suffix_and_resumes_by_offset(command, tmp_path, suffix
     assert pd.concat(parts, ignore_index=True).equals(whole)
 
 
+def test_sample_refuses_a_number_of_candidates_out_of_range(command, tmp_path):
+    out = tmp_path / "rows.csv"
+    code, _, text = command("sample", "loans:1", "-n", "10", "-o", str(out), "--candidates", "0")
+    assert code == 2
+    assert "candidates must be from 1 to 64, got 0" in text
+    assert not out.exists()
+
+
 def test_sample_keeps_its_conditions(command, tmp_path):
     path = str(tmp_path / "bad.parquet")
     words = ("sample", "loans", "-n", "500", "-o", path, "--where", "label=bad", "--where", "age=30")

@@ -1,4 +1,4 @@
-"""Features of the learners, and the fall-back without xgboost."""
+"""Features of the learners, and what they learn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from fingan.evaluation import detection, learners
 from fingan.evaluation.frame import concat
 from fingan.evaluation.learners import LEVELS_AT_MOST, Design
-from tests.evaluation.tables import mixed, read
+from tests.evaluation.tables import read
 
 
 def test_text_is_one_hot_and_coded_categories_stay_numbers_unless_asked():
@@ -49,23 +49,13 @@ def test_an_all_missing_column_is_filled():
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("make", [learners.utility_trees, learners.utility_linear])
-def test_learners_learn_with_and_without_xgboost(monkeypatch, task, make):
+def test_learners_learn(task, make):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 3))
     outcome = features[:, 0]
     if task != "regression":
         outcome = np.digitize(outcome, [0.0] if task == "binary" else [-0.5, 0.5])
-    for available in (True, False):
-        monkeypatch.setattr(learners, "has_xgboost", lambda available=available: available)
-        model = make(task)
-        learners.fit_quietly(model, features, outcome)
-        guess = np.asarray(model.predict(features))
-        assert np.corrcoef(guess, outcome)[0, 1] > 0.7
-
-
-def test_detection_names_its_stand_in(monkeypatch):
-    monkeypatch.setattr(learners, "has_xgboost", lambda: False)
-    real, fake = read(mixed(200), mixed(200, seed=1))
-    found = detection.detect(real, fake, 0)
-    assert "HistGradientBoosting" in found.estimator
-    assert found.tells == {}
+    model = make(task)
+    learners.fit_quietly(model, features, outcome)
+    guess = np.asarray(model.predict(features))
+    assert np.corrcoef(guess, outcome)[0, 1] > 0.7

@@ -7,7 +7,7 @@ import math
 from fingan.errors import DataError
 from fingan.evaluation.catalogue import CATALOGUE
 from fingan.evaluation.inputs import Inputs, Section
-from fingan.evaluation.learners import boosting_name
+from fingan.evaluation.learners import BOOSTING
 from fingan.evaluation.utility import measure_utility
 
 _FAMILIES = {"trees": "tstr_", "linear": "tstr_linear_"}
@@ -42,7 +42,7 @@ def measure(inputs: Inputs) -> Section:
                 synthetic.intervals[score],
                 reference="trained on real rows (TRTR)",
                 reference_interval=real.intervals.get(score),
-                estimator=boosting_name() if family == "trees" else "L2 linear model",
+                estimator=BOOSTING if family == "trees" else "L2 linear model",
                 task=inputs.task.kind,
                 positive=inputs.task.positive,
             )

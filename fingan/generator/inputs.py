@@ -1,0 +1,76 @@
+"""Decoded rows as boosted trees see them: one number per column.
+
+Letters: B rows, I columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fingan.data.schema import TableSchema
+from fingan.evaluation.frame import NUMERIC_KINDS, numbers
+from fingan.types import Float32, Json
+
+FEWEST_ROWS = 5
+"""A category needs so many rows for a number of its own; rarer ones share one."""
+
+
+@dataclass(frozen=True)
+class TreeInputs:
+    """Reads rows into a matrix: numbers and moments as they are, categories by their rank of frequency.
+
+    Missing values are NaN, which the trees send where it fits best.
+
+    Attributes:
+        columns: names of the columns read.
+        levels: per categorical column its frequent values as text, the commonest first.
+    """
+
+    columns: tuple[str, ...]
+    levels: Mapping[str, pa.Array]
+
+    @classmethod
+    def fit(cls, schema: TableSchema, table: pa.Table) -> TreeInputs:
+        """Read all columns but identifiers; categories come from the rows of `table`."""
+        specs = [spec for spec in schema.columns if spec.kind != "identifier"]
+        levels = {s.name: _levels(table[s.name]) for s in specs if s.kind not in NUMERIC_KINDS}
+        return cls(tuple(spec.name for spec in specs), levels)
+
+    def matrix(self, rows: pa.Table | pa.RecordBatch) -> Float32:
+        """Return the rows as [B, I]."""
+        out = np.empty((rows.num_rows, len(self.columns)), dtype=np.float32)
+        for place, name in enumerate(self.columns):
+            column = rows.column(name)
+            chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+            out[:, place] = self._ranks(name, chunked) if name in self.levels else numbers(chunked)
+        return out
+
+    def _ranks(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
+        rank = pc.index_in(column.cast(pa.string()), value_set=self.levels[name])
+        known = pc.fill_null(rank, len(self.levels[name]))
+        return numbers(pc.if_else(column.is_valid(), known, None))
+
+    def state(self) -> Json:
+        """Return what `from_state` reads back."""
+        return {
+            "columns": list(self.columns),
+            "levels": {name: values.to_pylist() for name, values in self.levels.items()},
+        }
+
+    @classmethod
+    def from_state(cls, document: Json) -> TreeInputs:
+        """Rebuild from `state`."""
+        levels = {name: pa.array(values, pa.string()) for name, values in document["levels"].items()}
+        return cls(tuple(document["columns"]), levels)
+
+
+def _levels(column: pa.ChunkedArray) -> pa.Array:
+    counted = pc.value_counts(column.cast(pa.string()).drop_null())
+    values, counts = counted.field("values"), counted.field("counts").to_numpy()
+    order = np.lexsort((values.to_numpy(zero_copy_only=False).astype(str), -counts))
+    return values.take(pa.array(order[counts[order] >= FEWEST_ROWS]))

@@ -1,0 +1,99 @@
+"""Refinement: of several generated rows, keep one by the ratio of densities.
+
+Sampling importance resampling (Rubin, 1988) with a generator as the proposal, as in
+discriminator rejection sampling (Azadi et al., 2019) and Metropolis-Hastings GANs (Turner et
+al., 2019). It is cheaper than those for a stream of rows: each row needs a fixed number of
+candidates, so row i stays a function of (bundle, seed, i).
+
+Letters: M groups, K candidates, I columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.data.schema import TableSchema
+from fingan.data.split import split_rows
+from fingan.generator.density import DensityRatio, fit_trees, log_odds
+from fingan.generator.inputs import TreeInputs
+from fingan.generator.raking import fit_raking
+from fingan.types import Float32
+
+REAL_ROWS = 60_000
+GENERATED_PER_REAL = 8
+MOST_GENERATED = 300_000
+RAKING_GROUPS = 32_768
+MOST_VALUES = 20_000_000
+"""Values held at a time of any of these tables: bounds the memory of wide ones."""
+
+FEWEST_REAL = 500
+"""Below so many rows a ratio of densities is mostly noise."""
+
+_HELD_PER_REAL = 10
+_HELD_SHARE = 0.1
+
+Draw = Callable[[int, int], pa.Table]
+"""Generates `rows` rows, unrefined, beginning at row number `offset`."""
+
+
+def fit_density(
+    draw: Draw,
+    schema: TableSchema,
+    real: pa.Table,
+    held: pa.Table | None,
+    target: str | None,
+    candidates: int,
+    seed: int,
+    threads: int,
+) -> DensityRatio | None:
+    """Fit the ratio of densities by which candidates are chosen; None where it would not help.
+
+    Args:
+        draw: generates rows.
+        schema: kinds of the columns.
+        real: training rows.
+        held: real rows that `real` does not have, to stop at; None takes a part of `real`.
+        target: label column, whose classes keep shares of their own; None for none.
+        candidates: how many candidates a row will be chosen from.
+        seed: of splits and subsamples.
+        threads: to use.
+    """
+    if real.num_rows < FEWEST_REAL:
+        return None
+    if held is None:
+        kept, left = split_rows(real.num_rows, _HELD_SHARE, seed, None)
+        real, held = real.take(pa.array(kept)), real.take(pa.array(left))
+    inputs = TreeInputs.fit(schema, real)
+    width = len(inputs.columns)
+    if not width:
+        return None
+    known, judged = inputs.matrix(real), inputs.matrix(held)
+    most = max(1, MOST_VALUES // width)
+    made = min(GENERATED_PER_REAL * len(known), MOST_GENERATED, most)
+    new = min(_HELD_PER_REAL * len(judged), most)
+    rows = inputs.matrix(draw(0, made + new))
+    trees = fit_trees(known, rows[:made], (judged, rows[made:]), seed, threads)
+    if trees is None:
+        return None
+    groups = min(RAKING_GROUPS, max(1, most // candidates))
+    pool: Float32 = inputs.matrix(draw(made + new, groups * candidates))
+    weights = log_odds(trees, pool).reshape(groups, candidates)
+    whole = np.concatenate([known, judged])
+    categorical = [name in inputs.levels for name in inputs.columns]
+    place = inputs.columns.index(target) if target in inputs.columns else None
+    return DensityRatio(inputs, trees, fit_raking(whole, categorical, place, pool, weights))
+
+
+def chosen(log_ratio: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return which of K candidates each row keeps [B], with probabilities in proportion to the ratios.
+
+    Args:
+        log_ratio: of each candidate [K, B].
+        uniform: draws [B] in [0, 1).
+    """
+    weights = np.exp(log_ratio - log_ratio.max(axis=0)).cumsum(axis=0)
+    kept: np.ndarray = (weights <= uniform * weights[-1]).sum(axis=0)
+    return kept

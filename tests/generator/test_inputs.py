@@ -1,0 +1,63 @@
+"""What boosted trees see of decoded rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.data import infer_schema
+from fingan.generator.inputs import FEWEST_ROWS, TreeInputs
+
+
+def table() -> pa.Table:
+    rows = 4 * FEWEST_ROWS
+    days = [date(1970, 1, 1 + i % 28) for i in range(rows)]
+    cities = ["Rom"] * FEWEST_ROWS + ["Ulm"] * (rows - FEWEST_ROWS - 2) + ["Ems", None]
+    return pa.table(
+        {
+            "id": [f"c-{i:05d}-{i * 7919 % 997}" for i in range(rows)],
+            "x": pa.array([1.5, None, *range(rows - 2)], pa.float64()),
+            "city": cities,
+            "member": [i % 3 == 0 for i in range(rows)],
+            "day": days,
+            "moment": [datetime(1970, 1, 1, 0, 0, i) for i in range(rows)],
+            "fee": [Decimal(i) / 4 for i in range(rows)],
+        }
+    )
+
+
+def test_numbers_and_moments_are_numbers_and_categories_ranks_of_frequency():
+    rows = table()
+    inputs = TreeInputs.fit(infer_schema(rows), rows)
+    assert "id" not in inputs.columns
+    matrix = inputs.matrix(rows)
+    column = {name: matrix[:, i] for i, name in enumerate(inputs.columns)}
+    assert column["x"][0] == 1.5
+    assert np.isnan(column["x"][1])
+    assert column["day"][:3].tolist() == [0, 1, 2]
+    assert column["fee"][:3].tolist() == [0, 0.25, 0.5]
+    assert (np.diff(column["moment"]) > 0).all()
+    # Ulm is commoner than Rom; Ems is too rare for a rank of its own; nothing is known of the last.
+    assert column["city"][[0, FEWEST_ROWS, -2]].tolist() == [1, 0, 2]
+    assert np.isnan(column["city"][-1])
+    assert set(column["member"]) == {0, 1}
+
+
+def test_unseen_categories_share_the_rank_of_rare_ones_and_state_survives_json():
+    rows = table()
+    inputs = TreeInputs.fit(infer_schema(rows), rows)
+    again = TreeInputs.from_state(json.loads(json.dumps(inputs.state())))
+    other = rows.set_column(2, "city", pa.array(["Elsewhere"] * rows.num_rows))
+    place = inputs.columns.index("city")
+    assert set(again.matrix(other)[:, place]) == {2.0}
+    for batch in rows.to_batches():
+        assert np.array_equal(again.matrix(batch), inputs.matrix(rows), equal_nan=True)
+
+
+def test_rare_values_are_not_kept():
+    rows = table()
+    assert "Ems" not in json.dumps(TreeInputs.fit(infer_schema(rows), rows).state())

@@ -1,0 +1,79 @@
+"""Corrections that keep marginal shares while candidates are chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from fingan.generator.raking import Raking, fit_raking
+
+K = 4
+
+
+def rows(count: int, rng: np.random.Generator, shift: float = 0.0, share: float = 0.2) -> np.ndarray:
+    """A number with gaps that depends on a class, and the class."""
+    label = (rng.random(count) < share).astype(np.float32)
+    number = rng.normal(size=count) + label + shift
+    number[rng.random(count) < 0.1] = np.nan
+    return np.stack([number, label], axis=1).astype(np.float32)
+
+
+def shares(matrix: np.ndarray, weight: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Joint shares of class and bin, the last bin for missing numbers."""
+    place = np.where(np.isnan(matrix[:, 0]), cuts.size + 1, np.searchsorted(cuts, matrix[:, 0], "right"))
+    cells = matrix[:, 1].astype(int) * (cuts.size + 2) + place
+    counts = np.bincount(cells, weight, 2 * (cuts.size + 2))
+    return counts / counts.sum()
+
+
+def test_kept_shares_are_the_real_ones_class_by_class():
+    rng = np.random.default_rng(0)
+    real, pool = rows(60_000, rng), rows(160_000, rng, shift=0.4)
+    log_weight = 0.3 * np.nan_to_num(pool[:, 0]).astype(np.float64).reshape(-1, K)
+    raking = fit_raking(real, [False, True], 1, pool, log_weight)
+    assert raking.group == 1
+    cuts = np.quantile(real[~np.isnan(real[:, 0]), 0], [0.1, 0.5, 0.9])
+    wanted = shares(real, np.ones(len(real)), cuts)
+    before = shares(pool, softmax(log_weight, axis=1).ravel(), cuts)
+    after = shares(pool, softmax(log_weight + raking(pool).reshape(-1, K), axis=1).ravel(), cuts)
+    assert np.abs(before - wanted).sum() > 0.3
+    assert np.abs(after - wanted).sum() < 0.03
+
+
+def test_a_rare_class_is_kept_as_often_as_it_is_made_whatever_the_weights_say():
+    rng = np.random.default_rng(3)
+    real, pool = rows(60_000, rng, share=0.002), rows(160_000, rng, share=0.002)
+    against = np.where(pool[:, 1] == 1, -2.0, 0.0).reshape(-1, K)
+    raking = fit_raking(real, [False, True], 1, pool, against)
+    kept = softmax(against + raking(pool).reshape(-1, K), axis=1).ravel()[pool[:, 1] == 1].sum() / len(
+        against
+    )
+    assert kept == pytest.approx(pool[:, 1].mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("target", [None, 0])
+def test_a_target_with_many_classes_or_none_is_raked_column_by_column(target):
+    rng = np.random.default_rng(1)
+    real = rng.integers(0, 30, (15_000, 2)).astype(np.float32)
+    raking = fit_raking(real, [True, False], target, real, np.zeros((3750, K)))
+    assert raking.group is None
+    assert [table.shape[0] for table in raking.tables] == [1, 1]
+
+
+def test_what_cannot_be_counted_is_left_alone():
+    real = np.array([[np.nan, 0.0]] * 1000 + [[1.0, 1.0]] * 3, dtype=np.float32)
+    pool = np.array([[np.nan, 0.0]] * 600 + [[2.0, 1.0]] * 400, dtype=np.float32)
+    raking = fit_raking(real, [False, True], None, pool, np.zeros((250, K)))
+    # Class 1 has 3 real rows: too few to say how many there shall be.
+    assert raking.tables[1][0, 1] == 0.0
+    assert np.isfinite(raking(pool)).all()
+    assert np.isfinite(raking(np.array([[-9.0, 7.0]], dtype=np.float32))).all()
+
+
+def test_arrays_survive():
+    rng = np.random.default_rng(2)
+    real = rows(3000, rng)
+    raking = fit_raking(real, [False, True], 1, rows(4000, rng, 0.5), np.zeros((1000, K)))
+    again = Raking.from_arrays(raking.arrays(), 2, raking.group)
+    assert np.array_equal(again(real), raking(real))

@@ -1,0 +1,123 @@
+"""Choosing among candidates: better rows, the same shares, and a function of the row's number."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fingan import Synthesizer
+from fingan.data import infer_schema
+from fingan.errors import ConfigError
+from fingan.generator import BLOCK, Generator, load
+from fingan.generator.refine import FEWEST_REAL, chosen, fit_density
+from tests.tiny import RARE, arrow, config, generator
+
+
+def ring(rows: int, rng: np.random.Generator) -> pa.Table:
+    """Two numbers on a thin ring and a class: easy marginals, no linear relation."""
+    angle = rng.uniform(0, 2 * np.pi, rows)
+    radius = rng.normal(3.0, 0.1, rows)
+    label = np.where(rng.random(rows) < 0.1, "yes", "no")
+    return pa.table({"a": radius * np.cos(angle), "b": radius * np.sin(angle), "label": label})
+
+
+def shuffled(rows: int, rng: np.random.Generator) -> pa.Table:
+    """The ring's columns, each on its own."""
+    made = ring(rows, rng)
+    return pa.table({name: made[name].take(rng.permutation(rows)) for name in made.column_names})
+
+
+def off_ring(table: pa.Table) -> float:
+    radius = np.hypot(table["a"].to_numpy(), table["b"].to_numpy())
+    return float((np.abs(radius - 3.0) > 0.4).mean())
+
+
+def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
+    rng = np.random.default_rng(0)
+    real = ring(6000, rng)
+    pool = shuffled(400_000, rng)
+    density = fit_density(
+        lambda offset, rows: pool.slice(offset, rows), infer_schema(real), real, None, "label", 8, 0, 1
+    )
+    assert density is not None
+    fresh = shuffled(80_000, rng)
+    ratios = density(fresh.combine_chunks().to_batches()[0]).reshape(8, -1)
+    kept = chosen(ratios, rng.random(10_000))
+    rows = fresh.take(pa.array(kept * 10_000 + np.arange(10_000)))
+    assert off_ring(fresh) > 0.55
+    assert off_ring(rows) < 0.25
+    share = np.mean(rows["label"].to_numpy(zero_copy_only=False) == "yes")
+    assert share == pytest.approx(0.1, abs=0.012)
+
+
+def test_candidates_are_kept_in_proportion_to_their_ratios():
+    uniform = (np.arange(100_000) + 0.5) / 100_000
+    log_ratio = np.log(np.array([[1.0], [2.0], [5.0]])).repeat(100_000, axis=1) + 700.0
+    counts = np.bincount(chosen(log_ratio, uniform), minlength=3)
+    assert counts / 100_000 == pytest.approx([1 / 8, 2 / 8, 5 / 8], abs=1e-4)
+
+
+def test_few_rows_give_no_ratio():
+    real = ring(FEWEST_REAL - 1, np.random.default_rng(0))
+    assert fit_density(lambda *_: real, infer_schema(real), real, None, None, 4, 0, 1) is None
+
+
+@functools.cache
+def refined() -> Generator:
+    made = generator("sampling.candidates=4")
+    assert made.density is not None, "40 steps leave much to choose from"
+    return made
+
+
+def test_a_trained_generator_chooses_and_one_candidate_is_the_plain_sample():
+    plain = refined().sample(3000, seed=1, candidates=1)
+    better = refined().sample(3000, seed=1)
+    assert better.equals(refined().sample(3000, seed=1, candidates=4))
+    assert not better.equals(plain)
+    without = Generator(refined().engine, refined().config)
+    assert without.sample(3000, seed=1).equals(plain)
+    # Identifiers count rows, not candidates.
+    assert better["customer"].equals(plain["customer"])
+
+
+@pytest.mark.parametrize("where", [None, {"label": "bad"}])
+def test_row_i_is_still_a_function_of_bundle_seed_and_i(where):
+    whole = refined().sample(2 * BLOCK + 50, where, seed=3, candidates=3)
+    for offset, rows, threads in ((0, 10, 1), (BLOCK - 1, 2, 2), (BLOCK + 7, BLOCK, 2)):
+        found = refined().sample(rows, where, seed=3, offset=offset, threads=threads, candidates=3)
+        assert found.equals(whole.slice(offset, rows))
+    if where:
+        assert set(whole["label"].to_pylist()) == {"bad"}
+
+
+def test_the_rare_class_stays_rare():
+    labels = refined().sample(40_000, seed=2)["label"].to_numpy(zero_copy_only=False)
+    truth = np.mean(arrow()["label"].to_numpy(zero_copy_only=False) == "bad")
+    assert np.mean(labels == "bad") == pytest.approx(truth, rel=0.3)
+    assert truth == pytest.approx(RARE, rel=0.5)
+
+
+def test_a_bundle_keeps_the_ratio(tmp_path):
+    refined().save(tmp_path / "bundle")
+    again = load(tmp_path / "bundle")
+    assert again.sample(2000, seed=5).equals(refined().sample(2000, seed=5))
+
+
+def test_one_configured_candidate_learns_no_ratio():
+    assert generator().density is None
+
+
+@pytest.mark.parametrize("number", [0, 65, -1])
+def test_a_number_of_candidates_out_of_range_is_refused(number):
+    with pytest.raises(ConfigError, match=f"candidates must be from 1 to 64, got {number}"):
+        refined().sample(10, candidates=number)
+
+
+def test_the_facade_takes_candidates_too():
+    synth = Synthesizer(config=config("sampling.candidates=4")).fit(arrow())
+    plain = synth.sample(500, seed=1, candidates=1)
+    assert not synth.sample(500, seed=1).equals(plain)
+    assert plain.equals(synth.generator.sample(500, seed=1, candidates=1).to_pandas())
