@@ -37,6 +37,8 @@ _SETTINGS = {
     "min_child_weight": 5.0,
 }
 _TREES = "trees"
+_GROWTH = ("base_weights", "loss_changes", "sum_hessian")
+_NODES = (*_GROWTH, "right_children", "split_indices", "split_conditions", "default_left", "split_type")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class DensityRatio:
     def state(self) -> tuple[Json, dict[str, np.ndarray]]:
         """Return the JSON document and the arrays that `from_state` takes."""
         trees = json.loads(self.trees.save_raw("json"))
+        for tree in _trees(trees):
+            # What they were grown by says more of the training rows than scoring needs.
+            tree |= {name: [0.0] * len(tree["left_children"]) for name in _GROWTH}
         document = {"inputs": self.inputs.state(), "group": self.raking.group, _TREES: trees}
         return document, self.raking.arrays()
 
@@ -122,16 +127,21 @@ def fit_trees(
     return best
 
 
+def _trees(document: Any) -> list[Json]:
+    found: list[Json] = document["learner"]["gradient_booster"]["model"]["trees"]
+    return found
+
+
 def _check(document: Any, columns: int) -> None:
     """Refuse trees whose nodes lead back, out of the tree, or to columns that are not there."""
-    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+    for tree in _trees(document):
         node = np.arange(len(tree["left_children"]))
         sides = np.array([tree["left_children"], tree["right_children"]], dtype=np.int64)
         leaf = sides[0] == -1
         split = np.array(tree["split_indices"], dtype=np.int64)
-        lengths = {len(tree[name]) for name in ("right_children", "split_indices", "split_conditions")}
         inside = (sides > node) & (sides < node.size)
-        if lengths != {node.size} or not (inside | leaf).all() or (sides[1][leaf] != -1).any():
+        whole = all(len(tree[name]) == node.size for name in _NODES) and not any(tree["split_type"])
+        if not whole or not (inside | leaf).all() or (sides[1][leaf] != -1).any():
             raise BundleError("its density ratio has a tree whose nodes lead nowhere")
         if ((split < 0) | (split >= columns)).any():
             raise BundleError("its density ratio asks for columns that the table does not have")

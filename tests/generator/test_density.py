@@ -78,6 +78,7 @@ def damage(document, name, node, value):
         ("right_children", 0),
         ("split_indices", 2),
         ("split_indices", -1),
+        ("split_type", 1),
     ],
 )
 def test_trees_that_lead_nowhere_are_refused(ratio, name, value):
@@ -86,9 +87,10 @@ def test_trees_that_lead_nowhere_are_refused(ratio, name, value):
         DensityRatio.from_state(damage(document, name, 0, value), arrays)
 
 
-def test_a_tree_with_a_short_list_is_refused(ratio):
+@pytest.mark.parametrize("name", ["split_indices", "default_left", "split_conditions"])
+def test_a_tree_with_a_short_list_is_refused(ratio, name):
     document, arrays = ratio.state()
     changed = copy.deepcopy(document)
-    changed["trees"]["learner"]["gradient_booster"]["model"]["trees"][0]["split_indices"].pop()
+    changed["trees"]["learner"]["gradient_booster"]["model"]["trees"][0][name].pop()
     with pytest.raises(BundleError, match="lead nowhere"):
         DensityRatio.from_state(changed, arrays)

@@ -10,10 +10,10 @@ import pytest
 
 from fingan import Synthesizer
 from fingan.data import infer_schema
-from fingan.errors import ConfigError
+from fingan.errors import BundleError, ConfigError
 from fingan.generator import BLOCK, Generator, load
 from fingan.generator.refine import FEWEST_REAL, chosen, fit_density
-from tests.tiny import RARE, arrow, config, generator
+from tests.tiny import RARE, SECRET, arrow, config, generator
 
 
 def ring(rows: int, rng: np.random.Generator) -> pa.Table:
@@ -104,6 +104,28 @@ def test_a_bundle_keeps_the_ratio(tmp_path):
     refined().save(tmp_path / "bundle")
     again = load(tmp_path / "bundle")
     assert again.sample(2000, seed=5).equals(refined().sample(2000, seed=5))
+
+
+def test_the_bundle_of_a_ratio_holds_no_training_row_either(tmp_path):
+    refined().save(tmp_path / "bundle")
+    customers = [value.encode() for value in arrow()["customer"].to_pylist()]
+    for path in (tmp_path / "bundle").iterdir():
+        data = path.read_bytes()
+        assert SECRET.encode() not in data, path.name
+        assert not [value for value in customers if value in data], path.name
+
+
+def test_a_flipped_bit_in_the_ratio_is_found(tmp_path):
+    refined().save(tmp_path / "bundle")
+    for name in ("density.json", "density.safetensors"):
+        path = tmp_path / "bundle" / name
+        whole = path.read_bytes()
+        broken = bytearray(whole)
+        broken[len(broken) // 2] ^= 1
+        path.write_bytes(broken)
+        with pytest.raises(BundleError, match=name):
+            load(tmp_path / "bundle")
+        path.write_bytes(whole)
 
 
 def test_one_configured_candidate_learns_no_ratio():
