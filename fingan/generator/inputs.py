@@ -16,6 +16,9 @@ from fingan.data.schema import TableSchema
 from fingan.evaluation.frame import NUMERIC_KINDS, numbers
 from fingan.types import Float32, Json
 
+MOST_CLASSES = 10
+"""A label of so many values is one of classes."""
+
 FEWEST_ROWS = 5
 """A category needs so many rows for a number of its own; rarer ones share one."""
 
@@ -35,11 +38,25 @@ class TreeInputs:
     levels: Mapping[str, pa.Array]
 
     @classmethod
-    def fit(cls, schema: TableSchema, table: pa.Table) -> TreeInputs:
-        """Read all columns but identifiers; categories come from the rows of `table`."""
+    def fit(cls, schema: TableSchema, table: pa.Table, label: str | None = None) -> TreeInputs:
+        """Read all columns but identifiers; categories come from the rows of `table`.
+
+        Args:
+            schema: kinds of the columns.
+            table: N training rows.
+            label: column that is read as a category, whatever its kind, where it has at most 10 values.
+        """
         specs = [spec for spec in schema.columns if spec.kind != "identifier"]
         levels = {s.name: _levels(table[s.name]) for s in specs if s.kind not in NUMERIC_KINDS}
-        return cls(tuple(spec.name for spec in specs), levels)
+        names = tuple(spec.name for spec in specs)
+        if (
+            label is not None
+            and label in names
+            and label not in levels
+            and len(table[label].drop_null().unique()) <= MOST_CLASSES
+        ):
+            levels[label] = _levels(table[label])
+        return cls(names, levels)
 
     def matrix(self, rows: pa.Table | pa.RecordBatch) -> Float32:
         """Return the rows as [B, I]."""

@@ -19,13 +19,12 @@ from fingan.types import Float32, Float64, Int64
 
 BINS = 50
 ROUNDS = 12
-MOST_CLASSES = 10
 FEWEST_REAL = 50
 FEWEST_MADE = 200
 """A cell needs so many real rows, and so many candidates, to be corrected."""
 
-LARGEST_STEP = 1.0
-LARGEST = 3.0
+LARGEST_STEP = 2.0
+LARGEST = 12.0
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,18 @@ class Raking:
 
 
 def fit_raking(
-    real: Float32, categorical: Sequence[bool], target: int | None, pool: Float32, log_weight: Float64
+    real: Float32, categorical: Sequence[bool], group: int | None, pool: Float32, log_weight: Float64
 ) -> Raking:
     """Return the corrections that bring the kept rows' shares to the real rows', class by class.
 
     Args:
         real: real rows [N, I].
         categorical: whether a column holds ranks of categories [I].
-        target: column whose classes have shares of their own, where it has at most 10; None for none.
+        group: column of categories within each of which shares are kept; None for none.
         pool: generated rows [M · K, I], the candidates of a group side by side.
         log_weight: logarithms [M, K] of the weights by which one of a group is kept.
     """
     cuts = tuple(_cuts(column, flag) for column, flag in zip(real.T, categorical, strict=True))
-    few = target is not None and categorical[target] and cuts[target].size + 2 <= MOST_CLASSES
-    group = target if few else None
     classes = _classes(cuts, group)
     shapes = [(classes, cut.size + 2) for cut in cuts]
     known = [_counts(c, shape) for c, shape in zip(_cells(cuts, group, real), shapes, strict=True)]

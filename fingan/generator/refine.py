@@ -11,14 +11,16 @@ Letters: M groups, K candidates, I columns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from fingan.data.schema import TableSchema
 from fingan.data.split import split_rows
-from fingan.generator.density import DensityRatio, fit_trees, log_odds
-from fingan.generator.inputs import TreeInputs
+from fingan.generator.density import DensityRatio, fit_trees
+from fingan.generator.inputs import MOST_CLASSES, TreeInputs
+from fingan.generator.labels import fit_labels
 from fingan.generator.raking import fit_raking
 from fingan.types import Float32
 
@@ -66,7 +68,7 @@ def fit_density(
     if held is None:
         kept, left = split_rows(real.num_rows, _HELD_SHARE, seed, None)
         real, held = real.take(pa.array(kept)), real.take(pa.array(left))
-    inputs = TreeInputs.fit(schema, real)
+    inputs = TreeInputs.fit(schema, real, target)
     width = len(inputs.columns)
     if not width:
         return None
@@ -75,16 +77,29 @@ def fit_density(
     made = min(GENERATED_PER_REAL * len(known), MOST_GENERATED, most)
     new = min(_HELD_PER_REAL * len(judged), most)
     rows = inputs.matrix(draw(0, made + new))
-    trees = fit_trees(known, rows[:made], (judged, rows[made:]), seed, threads)
+    learned, fresh = rows[:made], rows[made:]
+    trees = fit_trees(known, learned, (judged, fresh), seed, threads)
     if trees is None:
         return None
+    place = _label(inputs, target)
+    labels = None
+    if place is not None:
+        classes = len(inputs.levels[inputs.columns[place]])
+        labels = fit_labels(place, classes, (known, judged), (learned, fresh), seed, threads)
+    plain = DensityRatio(inputs, trees, labels, None)
     groups = min(RAKING_GROUPS, max(1, most // candidates))
     pool: Float32 = inputs.matrix(draw(made + new, groups * candidates))
-    weights = log_odds(trees, pool).reshape(groups, candidates)
-    whole = np.concatenate([known, judged])
+    weights = plain.of(pool).reshape(groups, candidates)
     categorical = [name in inputs.levels for name in inputs.columns]
-    place = inputs.columns.index(target) if target in inputs.columns else None
-    return DensityRatio(inputs, trees, fit_raking(whole, categorical, place, pool, weights))
+    raking = fit_raking(np.concatenate([known, judged]), categorical, place, pool, weights)
+    return replace(plain, raking=raking)
+
+
+def _label(inputs: TreeInputs, target: str | None) -> int | None:
+    """Return the column of a label of a few classes; None for none."""
+    if target is None or not 2 <= len(inputs.levels.get(target, ())) <= MOST_CLASSES:
+        return None
+    return inputs.columns.index(target)
 
 
 def chosen(log_ratio: np.ndarray, uniform: np.ndarray) -> np.ndarray:

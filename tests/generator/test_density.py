@@ -12,9 +12,11 @@ from scipy.stats import norm
 
 from fingan.data import infer_schema
 from fingan.errors import BundleError
-from fingan.generator.density import DensityRatio, fit_trees, log_odds
+from fingan.generator.density import DensityRatio, fit_trees
 from fingan.generator.inputs import TreeInputs
+from fingan.generator.labels import LabelRatio, fit_labels
 from fingan.generator.raking import fit_raking
+from fingan.generator.trees import margins
 
 
 def normals(rows: int, seed: int, mean: float = 0.0) -> np.ndarray:
@@ -32,13 +34,13 @@ def ratio() -> DensityRatio:
     table = pa.table({"a": real[:, 0], "b": real[:, 1]})
     inputs = TreeInputs.fit(infer_schema(table), table)
     raking = fit_raking(real, [False, False], None, real, np.zeros((1500, 4)))
-    return DensityRatio(inputs, learned(), raking)
+    return DensityRatio(inputs, learned(), None, raking)
 
 
 def test_log_odds_are_the_log_ratio_of_the_densities():
     points = normals(2000, 9, 0.5)
     truth = (norm.logpdf(points) - norm.logpdf(points, 1.0)).sum(axis=1)
-    found = log_odds(learned(), points)
+    found = margins(learned(), points)
     assert np.corrcoef(truth, found)[0, 1] > 0.9
     # Twice as many generated rows as real ones must not move the ratio.
     assert abs(np.mean(found - truth)) < 0.15
@@ -47,7 +49,7 @@ def test_log_odds_are_the_log_ratio_of_the_densities():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_trees_do_not_depend_on_threads(threads):
     points = normals(500, 9)
-    assert np.array_equal(log_odds(learned(threads), points), log_odds(learned(), points))
+    assert np.array_equal(margins(learned(threads), points), margins(learned(), points))
 
 
 def test_rows_that_cannot_be_told_apart_give_no_ratio():
@@ -94,3 +96,54 @@ def test_a_tree_with_a_short_list_is_refused(ratio, name):
     changed["trees"]["learner"]["gradient_booster"]["model"]["trees"][0][name].pop()
     with pytest.raises(BundleError, match="lead nowhere"):
         DensityRatio.from_state(changed, arrays)
+
+
+def labelled(rows: int, seed: int, slope: float, classes: int = 2) -> np.ndarray:
+    """Noise, the label's cause, and a label that follows it with the given slope."""
+    rng = np.random.default_rng(seed)
+    cause = rng.normal(size=(rows, 2))
+    logits = slope * cause[:, 1:] * np.arange(classes)
+    label = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    return np.column_stack([cause[:, 0], label, cause[:, 1]]).astype(np.float32)
+
+
+def label_ratio(classes: int = 2) -> LabelRatio:
+    sides = [
+        (labelled(20_000, i, slope, classes), labelled(4000, 9 + i, slope, classes))
+        for i, slope in ((0, 2.0), (1, 0.0))
+    ]
+    found = fit_labels(1, classes, sides[0], sides[1], 0, 1)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_label_ratio_compares_conditional_distributions(classes):
+    rows = labelled(3000, 5, 1.0, classes)
+    logits = 2.0 * rows[:, 2:] * np.arange(classes)
+    truth = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)) + np.log(classes)
+    found = label_ratio(classes)(rows)
+    assert np.corrcoef(found, truth[np.arange(3000), rows[:, 1].astype(int)])[0, 1] > 0.97
+    # Rare and missing labels have no ratio.
+    rows[:2, 1] = classes, np.nan
+    assert label_ratio(classes)(rows)[:2].tolist() == [0.0, 0.0]
+
+
+def test_a_label_without_one_of_its_classes_has_no_ratio():
+    whole, one = labelled(500, 0, 1.0), labelled(500, 1, 1.0)
+    one[:, 1] = 0
+    assert fit_labels(1, 2, (whole, whole), (one, whole), 0, 1) is None
+
+
+def test_a_ratio_of_labels_survives_its_state_and_is_checked(ratio):
+    labels = label_ratio()
+    document, _ = ratio.state()
+    with_labels = json.loads(json.dumps(document | {"labels": labels.state()}))
+    again = LabelRatio.from_state(with_labels["labels"], 3)
+    assert np.array_equal(again(labelled(50, 7, 1.0)), labels(labelled(50, 7, 1.0)))
+    for name, value in (("place", 3), ("place", -1), ("classes", 1), ("classes", 11)):
+        with pytest.raises(BundleError, match="label that the table does not have"):
+            LabelRatio.from_state(with_labels["labels"] | {name: value}, 3)
+    with_labels["labels"]["real"]["learner"]["gradient_booster"]["model"]["trees"][0]["split_indices"][0] = 2
+    with pytest.raises(BundleError, match="does not have"):
+        LabelRatio.from_state(with_labels["labels"], 3)

@@ -61,3 +61,11 @@ def test_unseen_categories_share_the_rank_of_rare_ones_and_state_survives_json()
 def test_rare_values_are_not_kept():
     rows = table()
     assert "Ems" not in json.dumps(TreeInputs.fit(infer_schema(rows), rows).state())
+
+
+def test_a_label_of_few_numbers_is_a_category_and_one_of_many_is_not():
+    rows = pa.table({"few": [7, 7, 7, 7, 7, 7, 3, 3, 3, 3, 3] * 4, "many": list(range(44))})
+    schema = infer_schema(rows)
+    assert schema.column("few").kind == "integer"
+    assert TreeInputs.fit(schema, rows, "few").matrix(rows)[:7, 0].tolist() == [0, 0, 0, 0, 0, 0, 1]
+    assert TreeInputs.fit(schema, rows, "many").levels == {}

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from fingan import Synthesizer
@@ -51,6 +52,31 @@ def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
     assert off_ring(rows) < 0.25
     share = np.mean(rows["label"].to_numpy(zero_copy_only=False) == "yes")
     assert share == pytest.approx(0.1, abs=0.012)
+
+
+def test_what_hangs_on_the_label_is_restored():
+    rng = np.random.default_rng(4)
+
+    def table(rows: int, slope: float) -> pa.Table:
+        noise = rng.normal(size=(rows, 6))
+        label = rng.random(rows) < 1 / (1 + np.exp(-slope * noise[:, 0]))
+        columns = {f"x{i}": noise[:, i] for i in range(6)}
+        return pa.table({**columns, "label": np.where(label, "yes", "no")})
+
+    def follows(rows: pa.Table) -> float:
+        return float(np.corrcoef(rows["x0"].to_numpy(), pc.equal(rows["label"], "yes").to_numpy())[0, 1])
+
+    real, pool = table(4000, 0.7), table(400_000, 0.2)
+    density = fit_density(
+        lambda offset, rows: pool.slice(offset, rows), infer_schema(real), real, None, "label", 4, 0, 1
+    )
+    assert density is not None
+    assert density.labels is not None
+    fresh = table(80_000, 0.2)
+    kept = chosen(density(fresh.combine_chunks().to_batches()[0]).reshape(4, -1), rng.random(20_000))
+    rows = fresh.take(pa.array(kept * 20_000 + np.arange(20_000)))
+    assert follows(fresh) < 0.15
+    assert follows(rows) > 0.8 * follows(real)
 
 
 def test_candidates_are_kept_in_proportion_to_their_ratios():
