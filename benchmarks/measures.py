@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import RobustScaler
 
 from benchmarks.datasets import Inner, Split
 from fingan.data import TableSchema, conform, infer_schema
 from fingan.evaluation import Report, evaluate
 from fingan.evaluation.detection import detect
 from fingan.evaluation.frame import Column, Frame, concat, frames
+from fingan.evaluation.learners import Classifier
 from fingan.evaluation.marginals import shape_errors
 from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.pairs import pair_errors
@@ -59,10 +64,41 @@ def measured_schema(table: pa.Table, target: str, coded: Sequence[str] = ()) -> 
 
 
 def measure(split: Split, synthetic: pa.Table, seed: int) -> dict[str, Any]:
-    """Evaluate rows against a split by the full protocol."""
+    """Evaluate rows against a split by the full protocol, and by judges that refinement knows nothing of."""
     schema = measured_schema(split.train, split.target, split.coded)
-    real, held, rows = (conform(t, schema) for t in (split.train, split.test, synthetic))
-    return figures(evaluate(real, rows, schema, holdout=held, target=split.target, seed=seed))
+    tables = [conform(table, schema) for table in (split.train, split.test, synthetic)]
+    real, held, rows = tables
+    report = evaluate(real, rows, schema, holdout=held, target=split.target, seed=seed)
+    first, test, made = frames(schema, tables)
+    return figures(report) | other_judges(first, test, made, seed)
+
+
+def other_judges(real: Frame, held: Frame, rows: Frame, seed: int) -> dict[str, Any]:
+    """Return detection AUCs by judges that refinement knows nothing of, real rows beside.
+
+    Generated rows are chosen by boosted trees that saw the training rows, and the protocol's judge
+    is boosted trees on the training rows.
+
+    Returns:
+        `detection_auc_forest`: by a random forest. `detection_auc_held`: by the protocol's trees,
+        against held-out rows alone, of which there are fewer.
+    """
+    order = numpy_generator(seed, "benchmark-judges").permutation(real.rows)
+    first, second = (real.take(np.sort(order[k::2])) for k in (0, 1))
+    forest = partial(detect, seed=seed, learner=_forest)
+    pairs = {
+        "detection_auc_forest": (forest(real, rows), forest(first, second)),
+        "detection_auc_held": (detect(held, rows, seed), detect(held, real, seed)),
+    }
+    return {
+        name: {"value": found.auc, "reference": floor.auc, "interval": found.interval}
+        for name, (found, floor) in pairs.items()
+    }
+
+
+def _forest() -> Classifier:
+    trees = ExtraTreesClassifier(100, min_samples_leaf=3, n_jobs=1, random_state=0)
+    return make_pipeline(RobustScaler(), trees)  # type: ignore[no-any-return]
 
 
 def half_share(

@@ -26,6 +26,8 @@ MORE = {
     "atom_error": 2,
     "detection_auc_coarse": 3,
     "detection_auc_logistic": 3,
+    "detection_auc_forest": 3,
+    "detection_auc_held": 3,
     "alpha_precision": 3,
     "beta_recall": 3,
     "membership_auc": 3,

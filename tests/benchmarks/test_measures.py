@@ -12,6 +12,7 @@ from benchmarks.measures import (
     half_share,
     inner_figures,
     inner_floor,
+    measure,
     permuted,
 )
 from benchmarks.stability import collapsed
@@ -80,3 +81,12 @@ def test_a_generator_is_measured_as_configured_and_by_its_networks_own_rows():
     assert network.equals(permuted(part.train, 3))
     assert "tstr_share" in figures
     assert sorted(seen, key=str) == [1, None]
+
+
+def test_other_judges_tell_permuted_columns_and_not_real_rows():
+    split = toys.split()
+    for rows, least, most in ((permuted(split.train, 0), 0.6, 1.0), (split.train, 0.0, 0.6)):
+        found = measure(split, rows, 0)
+        for name in ("detection_auc_forest", "detection_auc_held"):
+            assert least <= found[name]["value"] <= most, name
+            assert 0.35 < found[name]["reference"] < 0.65, name
