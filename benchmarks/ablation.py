@@ -99,7 +99,6 @@ FACTORS = (
     Factor("conditioning", "none", ("conditioning.columns=none",)),
     Factor("conditioning", "half of the rows", ("conditioning.unconditional_share=0.5",)),
     Factor("precision", "fp32", ("compute.precision=fp32",)),
-    Factor("precision", "bf16", ("compute.precision=bf16",)),
     Factor("width", "256", ("network.width=256",)),
     Factor("width", "512", ("network.width=512",)),
     Factor("blocks", "1", ("network.blocks=1",)),
