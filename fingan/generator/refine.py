@@ -3,7 +3,7 @@
 Sampling importance resampling (Rubin, 1988) with a generator as the proposal, as in
 discriminator rejection sampling (Azadi et al., 2019) and Metropolis-Hastings GANs (Turner et
 al., 2019). It is cheaper than those for a stream of rows: each row needs a fixed number of
-candidates, so row i stays a function of (bundle, seed, i).
+candidates, so row i stays a function of (bundle, seed, candidates, i).
 
 Letters: M groups, K candidates, I columns.
 """
