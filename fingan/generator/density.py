@@ -40,33 +40,24 @@ class DensityRatio:
         inputs: what the trees see of a row.
         trees: classifier of whole rows.
         labels: ratio of the label's conditional distributions; None for none.
-        raking: corrections that keep the columns' shares; None for none.
+        raking: corrections that keep the columns' shares.
     """
 
     inputs: TreeInputs
     trees: xgboost.Booster
     labels: LabelRatio | None
-    raking: Raking | None
+    raking: Raking
 
     def __call__(self, rows: pa.RecordBatch) -> Float64:
         """Return the log ratio [B] of decoded rows."""
-        return self.of(self.inputs.matrix(rows))
-
-    def of(self, matrix: Float32) -> Float64:
-        """Return the log ratio [B] of rows as the trees see them [B, I]."""
-        total = margins(self.trees, matrix)
-        for part in (self.labels, self.raking):
-            if part is not None:
-                total = total + part(matrix)
-        return total
+        matrix = self.inputs.matrix(rows)
+        return unraked(self.trees, self.labels, matrix) + self.raking(matrix)
 
     def state(self) -> tuple[Json, dict[str, np.ndarray]]:
         """Return the JSON document and the arrays that `from_state` takes."""
         document: Json = {"inputs": self.inputs.state(), "trees": to_document(self.trees)}
         if self.labels is not None:
             document[_LABELS] = self.labels.state()
-        if self.raking is None:
-            return document, {}
         return document | {"group": self.raking.group}, self.raking.arrays()
 
     @classmethod
@@ -79,8 +70,14 @@ class DensityRatio:
         inputs = TreeInputs.from_state(document["inputs"])
         width = len(inputs.columns)
         labels = LabelRatio.from_state(document[_LABELS], width) if _LABELS in document else None
-        raking = Raking.from_arrays(arrays, width, document["group"]) if "group" in document else None
+        raking = Raking.from_arrays(arrays, width, document["group"])
         return cls(inputs, from_document(document["trees"], width), labels, raking)
+
+
+def unraked(trees: xgboost.Booster, labels: LabelRatio | None, matrix: Float32) -> Float64:
+    """Return what whole rows and their labels say of rows [B, I], before raking."""
+    ratio = margins(trees, matrix)
+    return ratio if labels is None else ratio + labels(matrix)
 
 
 def fit_trees(
@@ -102,5 +99,5 @@ def fit_trees(
         weights = np.repeat([len(second) / len(first), 1.0], sizes)
         return np.concatenate([first, second]), np.repeat([1.0, 0.0], sizes), weights
 
-    trees = grow(_SETTINGS, sides(real, generated), sides(*held), ROUNDS, seed, threads)
-    return trees if float(trees.attr("score") or "inf") < np.log(2.0) else None
+    trees, loss = grow(_SETTINGS, sides(real, generated), sides(*held), ROUNDS, seed, threads)
+    return trees if loss < np.log(2.0) else None

@@ -99,7 +99,8 @@ def fit_labels(
         if classes > 2:
             objective = {"objective": "multi:softprob", "num_class": classes}
         parts = [(_rest(part, place), part[:, place], np.ones(len(part))) for part in (learned, judged)]
-        sides.append(grow({**settings, **objective}, parts[0], parts[1], _ROUNDS, seed, threads))
+        trees, _ = grow({**settings, **objective}, parts[0], parts[1], _ROUNDS, seed, threads)
+        sides.append(trees)
     return LabelRatio(place, classes, sides[0], sides[1])
 
 

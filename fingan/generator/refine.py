@@ -11,18 +11,16 @@ Letters: M groups, K candidates, I columns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from fingan.data.schema import TableSchema
 from fingan.data.split import split_rows
-from fingan.generator.density import DensityRatio, fit_trees
+from fingan.generator.density import DensityRatio, fit_trees, unraked
 from fingan.generator.inputs import MOST_CLASSES, TreeInputs
 from fingan.generator.labels import fit_labels
 from fingan.generator.raking import fit_raking
-from fingan.types import Float32
 
 REAL_ROWS = 60_000
 GENERATED_PER_REAL = 8
@@ -86,13 +84,12 @@ def fit_density(
     if place is not None:
         classes = len(inputs.levels[inputs.columns[place]])
         labels = fit_labels(place, classes, (known, judged), (learned, fresh), seed, threads)
-    plain = DensityRatio(inputs, trees, labels, None)
     groups = min(RAKING_GROUPS, max(1, most // candidates))
-    pool: Float32 = inputs.matrix(draw(made + new, groups * candidates))
-    weights = plain.of(pool).reshape(groups, candidates)
+    pool = inputs.matrix(draw(made + new, groups * candidates))
+    weights = unraked(trees, labels, pool).reshape(groups, candidates)
     categorical = [name in inputs.levels for name in inputs.columns]
     raking = fit_raking(np.concatenate([known, judged]), categorical, place, pool, weights)
-    return replace(plain, raking=raking)
+    return DensityRatio(inputs, trees, labels, raking)
 
 
 def _label(inputs: TreeInputs, target: str | None) -> int | None:

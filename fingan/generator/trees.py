@@ -28,8 +28,8 @@ Rows = tuple[Float32, np.ndarray, np.ndarray]
 
 def grow(
     settings: Mapping[str, object], learned: Rows, held: Rows, rounds: int, seed: int, threads: int
-) -> xgboost.Booster:
-    """Grow trees until new rows gain nothing for 20 rounds; the best of them score on one thread.
+) -> tuple[xgboost.Booster, float]:
+    """Grow trees until new rows gain nothing for 20 rounds.
 
     Args:
         settings: objective and shape of the trees.
@@ -38,6 +38,9 @@ def grow(
         rounds: trees at most, for each class.
         seed: of the subsamples.
         threads: to use; the trees do not depend on it.
+
+    Returns:
+        The best of them, which score on one thread, and their loss on the held rows.
     """
     import xgboost
 
@@ -55,8 +58,7 @@ def grow(
     )
     best: xgboost.Booster = trees[: trees.best_iteration + 1]
     best.set_param({"nthread": 1})
-    best.set_attr(score=repr(trees.best_score))
-    return best
+    return best, float(trees.best_score)
 
 
 def margins(trees: xgboost.Booster, inputs: Float32) -> Float64:
