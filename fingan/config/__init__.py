@@ -3,6 +3,7 @@
 from fingan.config.constraints import Constraint, FixedCombinations, LessEqual, Range, Unique
 from fingan.config.loading import from_mapping, load, to_mapping, to_yaml
 from fingan.config.models import (
+    MOST_CANDIDATES,
     CheckpointConfig,
     ComputeConfig,
     ConditioningConfig,
@@ -18,6 +19,7 @@ from fingan.config.models import (
 )
 
 __all__ = [
+    "MOST_CANDIDATES",
     "CheckpointConfig",
     "ComputeConfig",
     "ConditioningConfig",

@@ -146,13 +146,16 @@ class ConditioningConfig(Section):
     )
 
 
+MOST_CANDIDATES = 64
+
+
 class SamplingConfig(Section):
     """How rows are drawn from the trained generator."""
 
     candidates: int = Field(
         4,
         ge=1,
-        le=64,
+        le=MOST_CANDIDATES,
         description="rows generated for each one kept, by the ratio of densities; 1: all are kept",
     )
 

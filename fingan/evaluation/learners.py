@@ -43,12 +43,12 @@ def detection_trees() -> Classifier:
     """Return the boosted trees of the detection metrics: XGBoost's defaults."""
     from xgboost import XGBClassifier
 
-    return _scaled(XGBClassifier(eval_metric="logloss", random_state=0, n_jobs=1))
+    return scaled(XGBClassifier(eval_metric="logloss", random_state=0, n_jobs=1))
 
 
 def detection_logistic() -> Classifier:
     """Return the logistic regression of the detection metrics: scikit-learn's defaults."""
-    return _scaled(LogisticRegression(solver="lbfgs", max_iter=100))
+    return scaled(LogisticRegression(solver="lbfgs", max_iter=100))
 
 
 def utility_trees(task: str) -> Learner:
@@ -65,7 +65,8 @@ def utility_linear(task: str) -> Learner:
     return make_pipeline(StandardScaler(), model)  # type: ignore[no-any-return]
 
 
-def _scaled(model: Any) -> Classifier:
+def scaled(model: Any) -> Classifier:
+    """Return a detector's classifier behind the protocol's RobustScaler."""
     return make_pipeline(RobustScaler(), model)  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fingan.config import Config
+from fingan.config import MOST_CANDIDATES, Config
 from fingan.data.schema import TableSchema
 from fingan.encoding.conditions import Where
 from fingan.errors import ConfigError
@@ -24,7 +24,6 @@ from fingan.types import Float64, Json
 
 BLOCKS_PER_BATCH = 16
 MOST_ROWS = 1 << 48
-MOST_CANDIDATES = 64
 
 
 @dataclass(frozen=True)
@@ -150,8 +149,7 @@ class Generator:
         return pa.concat_batches(made).take(pa.array(place))
 
     def _candidate(self, first: int, last: int, request: _Request, number: int) -> pa.RecordBatch:
-        blocks = range(first // BLOCK, -(-last // BLOCK))
-        start = blocks.start * BLOCK
+        blocks, start = _blocks(first, last)
         # The first candidates are the rows that a sample without a choice has.
         purpose = f"sample {number}" if number else "sample"
         rows = self.engine.rows(request.seed, blocks, request.condition, purpose)
@@ -161,9 +159,8 @@ class Generator:
     @staticmethod
     def _uniform(first: int, last: int, seed: int) -> Float64:
         """Return the draws by which rows first … last − 1 are chosen."""
-        blocks = range(first // BLOCK, -(-last // BLOCK))
+        blocks, start = _blocks(first, last)
         draws = [numpy_generator(seed, "choose", block).random(BLOCK) for block in blocks]
-        start = blocks.start * BLOCK
         return np.concatenate(draws)[first - start : last - start]
 
     def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> pa.Table:
@@ -192,6 +189,12 @@ class Generator:
         from fingan.generator.storage import save_generator
 
         save_generator(self, path)
+
+
+def _blocks(first: int, last: int) -> tuple[range, int]:
+    """Return the blocks that hold rows first … last − 1, and the number of their first row."""
+    blocks = range(first // BLOCK, -(-last // BLOCK))
+    return blocks, blocks.start * BLOCK
 
 
 def _check_whole(**values: object) -> None:
