@@ -153,6 +153,13 @@ def remove_temporaries(directory: Path) -> None:
                 path.unlink()
 
 
+def remove_empty(*folders: Path) -> None:
+    """Remove folders that hold nothing, one after the other."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
 def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
     """Hold a lock on file `path` (made if need be) until the block ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +11,8 @@ import pyarrow as pa
 
 from fingan.config import Config, from_mapping, load, to_mapping
 from fingan.errors import UserError
-from fingan.fitting import finish, prepare, read_training_rows, start
+from fingan.fitting import finish, start
+from fingan.preparation import large_parts, prepare, read_training_rows
 
 if TYPE_CHECKING:
     from fingan.evaluation import Report
@@ -67,9 +69,14 @@ class Synthesizer:
             table: pandas, Arrow, polars, a path or a URL.
             hooks: what to tell of the progress.
         """
-        real, _ = read_training_rows(table, self.config)
-        prepared = prepare(real, self.config)
-        self._generator = finish(prepared, start(prepared, hooks=hooks).train())
+        with tempfile.TemporaryDirectory(prefix="fingan-rows-") as folder:
+            if large_parts(table, self.config) is not None:
+                prepared = prepare(table, self.config, Path(folder))
+                real = prepared.reference
+            else:
+                real, _ = read_training_rows(table, self.config)
+                prepared = prepare(real, self.config)
+            self._generator = finish(prepared, start(prepared, hooks=hooks).train())
         self._real = real
         return self
 

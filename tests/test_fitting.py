@@ -13,7 +13,8 @@ from fingan.config.loading import from_mapping
 from fingan.data import infer_schema, read_table
 from fingan.data.demo import GERMAN_CREDIT, demo_table_path
 from fingan.errors import ConfigError, DataError, NotAvailable
-from fingan.fitting import VALIDATION_ROWS, finish, inspect, prepare, start, uses_bf16, validator
+from fingan.fitting import finish, start, uses_bf16, validator
+from fingan.preparation import VALIDATION_ROWS, inspect, prepare
 from tests.training.toys import SMALL, Recorder
 
 CPU = torch.device("cpu")

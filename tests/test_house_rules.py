@@ -197,7 +197,8 @@ def test_no_file_knows_the_machine_it_was_written_on():
         "/fa" + "rm/",
         r"\.libr" + "ary/",
         "/opt/wh" + "eels",
-        "/ho" + r"me/\w",
+        # Not the home of the user in Ray's images.
+        "/ho" + r"me/(?!ray/)\w",
     ]
     pattern = re.compile("|".join(rf"(?<![\w.]){r}" for r in roots).encode())
     found = []

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.deletion import delete_cells
 from fingan.config import from_mapping
 from fingan.data import GERMAN_CREDIT, demo_table_path, read_table
-from fingan.fitting import finish, prepare, start
+from fingan.fitting import finish, start
+from fingan.preparation import prepare
 
 SETTINGS = (
     f"data.target={GERMAN_CREDIT.target}",

@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from fingan.config import Config, from_mapping
-from fingan.fitting import finish, prepare, start
+from fingan.fitting import finish, start
 from fingan.generator import Generator
+from fingan.preparation import prepare
 
 ROWS = 1500
 RARE = 0.02

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -18,6 +20,9 @@ _UsageProblem: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
+WORK = "fingan-work"
+"""Name of the thread in which a driver lets training run."""
+
 app = typer.Typer(
     name="fingan",
     help="Train generative adversarial networks on financial tables, and sample from them.",
@@ -31,8 +36,22 @@ for module in (data, train, sample, evaluate, models, demo, later):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 ok, 1 failure, 2 usage, 3 failed gate, 130 interrupted."""
-    sys.exit(run(arguments))
+    """Run the command line and exit: 0 ok, 1 failure, 2 usage, 3 failed gate, 130 interrupted.
+
+    A request to terminate, as from a scheduler or `ray job stop`, is treated as Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    code = run(arguments)
+    if any(thread.name == WORK for thread in threading.enumerate()):
+        # Left in the middle of a step: Python's way out would pull the interpreter from under it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

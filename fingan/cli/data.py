@@ -13,6 +13,7 @@ from fingan.cli.options import (
     AsJson,
     ConfigFile,
     Data,
+    OpenDashboard,
     Sets,
     Target,
     configuration,
@@ -73,6 +74,7 @@ def check(
     config: ConfigFile = None,
     sets: Sets = None,
     address: Address = None,
+    allow_open_dashboard: OpenDashboard = False,
     as_json: AsJson = False,
 ) -> None:
     """Validate data, configuration and cluster without any work."""
@@ -80,7 +82,7 @@ def check(
     found: dict[str, Any] = {"config": "ok"}
     lines = ["configuration: ok"]
     if data is not None:
-        from fingan.fitting import inspect
+        from fingan.preparation import inspect
 
         facts = inspect(data, settings)
         found["data"] = facts
@@ -89,10 +91,9 @@ def check(
     if address is not None:
         from fingan.cluster.check import describe_cluster
 
-        cluster = describe_cluster(address)
+        cluster = describe_cluster(address, allow_open_dashboard)
         found["cluster"] = cluster
-        counts = f"{cluster['nodes']} nodes, {cluster['cpus']:g} CPUs, {cluster['gpus']:g} GPUs"
-        lines.append(f"cluster: ok, {counts}")
+        lines.append(f"cluster: ok, {', '.join(f'{key} {value}' for key, value in cluster.items())}")
     Console(as_json).result(found, "\n".join(lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,10 @@ Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="everything random is a function of it")
 ]
 Address = Annotated[str | None, typer.Option("--address", metavar="RAY", help="auto, host:port or http://…")]
+OpenDashboard = Annotated[
+    bool,
+    typer.Option("--allow-open-dashboard", help="with --address: accept a dashboard without a token"),
+]
 Model = Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="model, with a version or alias")]
 Where = Annotated[
     list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="give a column its value")
@@ -44,14 +49,11 @@ def configuration(path: Path | None, sets: Sequence[str] | None, **given: Any) -
     Raises:
         ConfigError: an unreadable file, an unknown key (with the nearest known one), a bad value.
     """
-    from fingan.config import from_mapping, load, to_mapping
+    from fingan.config import load
 
-    values = to_mapping(load(path, [] if sets is None else sets))
-    for name, value in given.items():
-        if value is not None:
-            section, _, key = name.rpartition("__")
-            (values[section] if section else values)[key] = value
-    return from_mapping(values)
+    # As overrides, all at once: a rule over two keys must not see one without the other.
+    own = [f"{k.replace('__', '.')}={json.dumps(v)}" for k, v in given.items() if v is not None]
+    return load(path, [*(sets or []), *own])
 
 
 def conditions(texts: Sequence[str] | None, names: Iterable[str]) -> dict[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from fingan.cli.options import (
     AsJson,
     ConfigFile,
     Data,
+    OpenDashboard,
     RegistryRoot,
     Seed,
     Sets,
@@ -19,6 +20,9 @@ from fingan.cli.options import (
     configuration,
 )
 from fingan.errors import NotAvailable
+
+if TYPE_CHECKING:
+    from fingan.cluster.jobs import TrainingJob
 
 Name = Annotated[str | None, typer.Option("--name", help="model; the data file's stem by default")]
 Kind = Annotated[str | None, typer.Option("--kind", help="table (series come later)")]
@@ -29,10 +33,6 @@ Budget = Annotated[str | None, typer.Option("--time-budget", metavar="10m", help
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="continue this name's newest unfinished run, with its own configuration"),
-]
-OpenDashboard = Annotated[
-    bool,
-    typer.Option("--allow-open-dashboard", help="with --address: accept a dashboard without a token"),
 ]
 
 
@@ -56,10 +56,6 @@ def train(
 
     Ctrl-C keeps and publishes the best generator so far.
     """
-    if address is not None or allow_open_dashboard:
-        raise NotAvailable(
-            "training on a running cluster (--address) is not available yet; train on this machine"
-        )
     if kind == "series":
         raise NotAvailable("price series (--kind series) are not available yet; tables are")
     settings = configuration(
@@ -72,9 +68,16 @@ def train(
         seed=seed,
     )
     console = Console(as_json)
+    if address is not None and address.startswith(("http://", "https://")):
+        from fingan.cluster.jobs import TrainingJob
+
+        job = TrainingJob(data, settings, registry, name, resume)
+        return _submit(console, job, address, allow_open_dashboard)
     from fingan import cluster
 
-    trained = cluster.train(data, settings, registry, name, resume, console.update, console.stage)
+    trained = cluster.train(
+        data, settings, registry, name, resume, console.update, console.stage, address, allow_open_dashboard
+    )
     metrics = trained.generator.metrics
     values = {
         "name": trained.name,
@@ -91,6 +94,20 @@ def train(
     )
     console.result(values, text)
     return EXIT_INTERRUPTED if trained.interrupted else 0
+
+
+def _submit(console: Console, training: TrainingJob, address: str, allow_open_dashboard: bool) -> int:
+    """Run the command as a job; return the job's exit code."""
+    from fingan.cluster.address import Address
+    from fingan.cluster.jobs import submit
+
+    arguments, files = training.command(as_json=console.as_json, allow_open_dashboard=allow_open_dashboard)
+    done = submit(arguments, files, Address(address), console.note, console.stage, allow_open_dashboard)
+    if console.as_json:
+        typer.echo(done.last_line)
+    else:
+        typer.echo(f"job {done.job} ended with exit code {done.exit_code}")
+    return done.exit_code
 
 
 def register(app: typer.Typer) -> None:

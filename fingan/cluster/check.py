@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 from typing import Any
 
 import ray
 
-from fingan.errors import ConfigError
+from fingan.cluster.address import Address
+from fingan.cluster.session import ray_session
+from fingan.config import ComputeConfig
 
-_PATIENCE_SECONDS = 5.0
 
-
-def describe_cluster(address: str) -> dict[str, Any]:
+def describe_cluster(address: str, allow_open_dashboard: bool = False) -> dict[str, Any]:
     """Join a running Ray, count its resources, and leave.
 
     Args:
-        address: `auto` or `host:port`.
+        address: `auto`, `host:port` or the URL of a dashboard.
+        allow_open_dashboard: accept a dashboard that asks for no token.
 
     Raises:
-        ConfigError: no Ray answers there.
+        ConfigError: no Ray answers there, or its dashboard is open.
     """
-    if address.startswith(("http://", "https://")):
-        remedy = "submitting jobs is not available yet; give auto or host:port"
-        raise ConfigError(f"--address {address!r}: {remedy}")
-    if address != "auto":
-        _knock(address)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
-        raise ConfigError(f"no Ray answers at {address!r}: {error}") from error
-    try:
+    place = Address(address)
+    if place.is_dashboard:
+        from fingan.cluster.jobs import describe_dashboard
+
+        return describe_dashboard(place, allow_open_dashboard)
+    with ray_session(ComputeConfig(), place, allow_open_dashboard):
         resources = ray.cluster_resources()
         alive = [node for node in ray.nodes() if node["Alive"]]
         return {
@@ -41,16 +36,3 @@ def describe_cluster(address: str) -> dict[str, Any]:
             "cpus": resources.get("CPU", 0.0),
             "gpus": resources.get("GPU", 0.0),
         }
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Open a connection and close it: Ray itself would try for a minute, and then end the process."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigError(f"cannot read --address {address!r}; write auto or host:port, as in 10.0.0.5:6379")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise ConfigError(f"no Ray answers at {address!r}: {error}") from error

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import ray
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchTrainer
 from safetensors import SafetensorError
 
-from fingan import errors
+from fingan.cluster.address import Address
+from fingan.cluster.following import InThread, follow
+from fingan.cluster.lease import Lease, leased
 from fingan.cluster.runs import RunFolder, read_updates, runs_root
-from fingan.cluster.session import ray_session
-from fingan.cluster.worker import FolderHooks, train_worker
+from fingan.cluster.session import Session, ray_session
+from fingan.cluster.tracking import Tracker, told, trackers
+from fingan.cluster.trainer import build_trainer, fit, raise_known
+from fingan.cluster.worker import FolderHooks
 from fingan.config import ComputeConfig, Config, from_mapping, to_mapping
 from fingan.data import data_name
+from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, FinganError
-from fingan.fitting import Prepared, finish, prepare, start
+from fingan.files import remove_empty
+from fingan.fitting import finish, start
 from fingan.generator import Generator
+from fingan.ingest import Item, Result, in_turn
+from fingan.preparation import Prepared, prepare
 from fingan.registry import Registry, check_name
 from fingan.training import Update, load_newest
 from fingan.types import Json
 
-MAX_FAILURES = 3
-MOST_THREADS = 4
-"""Beyond this the matrix products of a step are too small to share."""
-POLL_SECONDS = 0.25
 OnUpdate = Callable[[Update], None]
 OnStage = Callable[[str], None]
 
@@ -64,6 +63,8 @@ def train(
     resume: bool = False,
     on_update: OnUpdate | None = None,
     on_stage: OnStage | None = None,
+    address: str | None = None,
+    allow_open_dashboard: bool = False,
 ) -> Trained:
     """Train a generator on `compute.workers` Ray Train workers and publish it.
 
@@ -80,76 +81,182 @@ def train(
             of `config` only `compute` counts.
         on_update: called with live progress, in the calling thread.
         on_stage: called with the name of each stage as it begins.
+        address: `auto` or `host:port` of a running Ray; None starts one on this machine.
+        allow_open_dashboard: accept a Ray whose dashboard asks for no token.
 
     Raises:
         ConfigError, DataError: before any work, for what does not fit.
+        UserError: a run of that name is still going on.
         NotFound: nothing to resume.
         TrainingDiverged: training stayed unhealthy.
         FinganError: workers failed again and again.
     """
-    say = _ignore if on_stage is None else on_stage
     name = check_name(data_name(source) if name is None else name)
-    store, root = Registry(registry), runs_root(registry)
-    folder = RunFolder.newest_unfinished(root, name) if resume else None
-    if folder is not None:
-        say(f"continuing the run in {folder.path} with its own configuration")
-        own = to_mapping(folder.config())
-        config = from_mapping({**own, "compute": to_mapping(config)["compute"]})
-    say("reading and encoding")
-    prepared = prepare(source, config)
-    facts = _facts(prepared)
-    if folder is None:
-        folder = RunFolder.create(root, name, config, facts)
-    elif folder.read().get("data") != facts:
-        raise ConfigError(
-            f"the unfinished run of {name!r} was started on other data; resume it with the same table"
-        )
-    with folder.held():
-        return _train_in(folder, prepared, store, name, on_update, say)
+    job = _Job(
+        name=name,
+        store=Registry(registry),
+        root=runs_root(registry),
+        on_update=_ignore if on_update is None else on_update,
+        say=_ignore if on_stage is None else on_stage,
+        ray=_Ray(config.compute, None if address is None else Address(address), allow_open_dashboard),
+    )
+    with job.ray, leased(job.root / name / "lease.json", name) as lease:
+        return job.train(source, config, resume, lease)
 
 
-def _ignore(stage: str) -> None:
+def _ignore(_: object) -> None:
     """Say nothing."""
+
+
+class _Ray(ExitStack):
+    """The Ray of a run, started or joined when it is first needed."""
+
+    def __init__(self, compute: ComputeConfig, address: Address | None, allow_open: bool) -> None:
+        super().__init__()
+        self._given = compute, address, allow_open
+        self._session: Session | None = None
+
+    def session(self) -> Session:
+        """Return the connected Ray."""
+        if self._session is None:
+            self._session = self.enter_context(ray_session(*self._given))
+        return self._session
+
+    def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+        """Apply a function to all items on the workers' machines, or here where there are no workers."""
+        compute, _, _ = self._given
+        return self.session().each(function, items) if compute.workers else in_turn(function, items)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One call of `train`."""
+
+    name: str
+    store: Registry
+    root: Path
+    on_update: OnUpdate
+    say: OnStage
+    ray: _Ray
+
+    def train(self, source: object, config: Config, resume: bool, lease: Lease) -> Trained:
+        """Prepare the data, find or make the run's folder, and train in it."""
+        folder = RunFolder.newest_unfinished(self.root, self.name) if resume else None
+        if folder is not None:
+            self.say(f"continuing the run in {folder.path} with its own configuration")
+            own = to_mapping(folder.config())
+            config = from_mapping({**own, "compute": to_mapping(config)["compute"]})
+        self.say("reading and encoding")
+        prepared = prepare(source, config, self._rows, self.ray.each)
+        facts = _facts(prepared)
+        if folder is None:
+            folder = RunFolder.create(self.root, self.name, config, facts)
+        elif folder.read().get("data") != facts:
+            raise ConfigError(
+                f"the unfinished run of {self.name!r} was started on other data; "
+                "resume it with the same table"
+            )
+        return self._train_in(folder, prepared, lease)
+
+    @property
+    def _rows(self) -> Path:
+        """Where the encoded rows of a large table lie; no model has a name that begins with a dot."""
+        return self.root / ".rows" / self.name
+
+    def _train_in(self, folder: RunFolder, prepared: Prepared, lease: Lease) -> Trained:
+        try:
+            asked = self._run(prepared, folder, folder.renew(), lease)
+            self.ray.close()
+            result = folder.load_result()
+            if result.steps == 0:
+                # Stopped before the first step: an untrained network is nobody's best so far.
+                raise KeyboardInterrupt
+            self.say("calibrating and publishing")
+            generator = finish(prepared, result)
+            lease.check()
+            version = _publish(generator, self.store, self.name)
+        except BaseException as error:
+            folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        stopped = result.reason == "interrupted"
+        folder.note(status="interrupted" if stopped else "finished", version=version)
+        if not stopped:
+            folder.clear_state()
+            shutil.rmtree(self._rows, ignore_errors=True)
+            remove_empty(self._rows.parent)
+        return Trained(self.name, version, generator, asked or stopped, folder.path)
+
+    def _run(self, prepared: Prepared, folder: RunFolder, driver: str, lease: Lease) -> bool:
+        """Train, following the progress; return whether the user interrupted."""
+        if prepared.config.compute.workers == 0:
+            self.say("training")
+            work = _run_here(prepared, folder, driver)
+        else:
+            self.say("starting Ray")
+            local = self.ray.session().own
+            trainer = build_trainer(prepared, folder, driver, local=local)
+            self.say("starting workers")
+            work = InThread(lambda: fit(trainer))
+        with ExitStack() as stack:
+            listening = [stack.enter_context(tracker) for tracker in trackers(folder, self.name)]
+            progress = _Progress(folder, lease, self.on_update, listening)
+            interrupted = follow(work, progress, self._stopper(folder, driver))
+        raise_known(folder.error())
+        work.value()
+        return interrupted
+
+    def _stopper(self, folder: RunFolder, driver: str) -> Callable[[], None]:
+        def stop() -> None:
+            # The workers of a driver that took the run over are not ours to stop.
+            if folder.driver() == driver:
+                folder.stop.touch()
+            self.say("stopping and keeping the best so far; Ctrl-C again leaves at once")
+
+        return stop
+
+
+class _Progress:
+    """Passes on what a run has written since the last look."""
+
+    def __init__(
+        self, folder: RunFolder, lease: Lease, on_update: OnUpdate, listening: list[Tracker]
+    ) -> None:
+        self._folder, self._lease, self._on_update, self._told = folder, lease, on_update, listening
+        self._offset = folder.progress.stat().st_size if folder.progress.exists() else 0
+
+    def __call__(self) -> None:
+        """Look once."""
+        self._lease.check()
+        updates, self._offset = read_updates(self._folder.progress, self._offset)
+        for update in updates:
+            self._told = [tracker for tracker in self._told if told(tracker, update)]
+            self._on_update(update)
+
+
+def _run_here(prepared: Prepared, folder: RunFolder, driver: str) -> InThread:
+    run = start(prepared, hooks=FolderHooks(folder, driver), checkpoints=folder.checkpoints)
+    load_newest(folder.checkpoints, run.state)
+
+    def work() -> None:
+        try:
+            folder.save_result(run.train())
+        except SafetensorError as error:
+            raise FinganError(f"cannot write in {folder.path}: {error}") from error
+
+    return InThread(work)
 
 
 def _facts(prepared: Prepared) -> Json:
     """Return what tells tables apart: their schema, and a digest of what training sees of the rows."""
-    digest = hashlib.sha256()
-    for array in (prepared.encoded.lower, prepared.encoded.width, prepared.encoded.codes):
-        digest.update(array.tobytes())
-    return {
-        "rows": prepared.rows,
-        "schema": prepared.schema.fingerprint(),
-        "encoded": digest.hexdigest(),
-    }
-
-
-def _train_in(
-    folder: RunFolder,
-    prepared: Prepared,
-    store: Registry,
-    name: str,
-    on_update: OnUpdate | None,
-    say: OnStage,
-) -> Trained:
-    try:
-        folder.renew()
-        asked = _run(prepared, folder, on_update, say)
-        result = folder.load_result()
-        if result.steps == 0:
-            # Stopped before the first step: an untrained network is nobody's best so far.
-            raise KeyboardInterrupt
-        say("calibrating and publishing")
-        generator = finish(prepared, result)
-        version = _publish(generator, store, name)
-    except BaseException as error:
-        folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        raise
-    stopped = result.reason == "interrupted"
-    folder.note(status="interrupted" if stopped else "finished", version=version)
-    if not stopped:
-        folder.clear_state()
-    return Trained(name, version, generator, asked or stopped, folder.path)
+    encoded = prepared.encoded
+    if isinstance(encoded, EncodedTable):
+        digest = hashlib.sha256()
+        for array in (encoded.lower, encoded.width, encoded.codes):
+            digest.update(array.tobytes())
+        seen = digest.hexdigest()
+    else:
+        seen = encoded.folder.name
+    return {"rows": prepared.rows, "schema": prepared.schema.fingerprint(), "encoded": seen}
 
 
 def _publish(generator: Generator, store: Registry, name: str) -> int:
@@ -159,151 +266,3 @@ def _publish(generator: Generator, store: Registry, name: str) -> int:
         return store.publish(name, draft / "bundle")
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _run(prepared: Prepared, folder: RunFolder, on_update: OnUpdate | None, say: OnStage) -> bool:
-    """Train, following the progress; return whether the user interrupted."""
-    compute = prepared.config.compute
-    if compute.workers == 0:
-        return _run_here(prepared, folder, on_update, say)
-    say("starting Ray")
-    with ray_session(compute.workers, compute.gpus_per_worker) as own:
-        trainer = _trainer(prepared, folder, _EmbeddedTrainer if own else TorchTrainer)
-        outcome = _InThread(trainer.fit)
-        say("starting workers")
-        interrupted = _follow(outcome, folder, on_update, say)
-        _raise_known(folder.error())
-        try:
-            result: Any = outcome.value()
-        except TrainingFailedError as error:
-            raise FinganError(f"training failed {MAX_FAILURES + 1} times: {_cause(error)}") from error
-    _raise_known(result.return_value)
-    return interrupted
-
-
-def _run_here(prepared: Prepared, folder: RunFolder, on_update: OnUpdate | None, say: OnStage) -> bool:
-    run = start(prepared, hooks=FolderHooks(folder), checkpoints=folder.checkpoints)
-    load_newest(folder.checkpoints, run.state)
-    say("training")
-    outcome = _InThread(lambda: folder.save_result(run.train()))
-    interrupted = _follow(outcome, folder, on_update, say)
-    try:
-        outcome.value()
-    except SafetensorError as error:
-        raise FinganError(f"cannot write in {folder.path}: {error}") from error
-    return interrupted
-
-
-class _EmbeddedTrainer(TorchTrainer):
-    """Ray's trainer without its cleaner of placement groups.
-
-    The cleaner asks the dashboard, which an embedded Ray does not have, and costs seconds at
-    both ends of a run. What it would clean ends with the embedded Ray.
-    """
-
-    def _create_default_callbacks(self) -> list[Any]:
-        callbacks: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
-        return [c for c in callbacks if type(c).__name__ != "PlacementGroupCleanerCallback"]
-
-
-def threads_of(compute: ComputeConfig, *, local: bool) -> int:
-    """Return the CPU threads of each worker.
-
-    Unless given: the cores of this machine shared out where the workers run on it, at most
-    `MOST_THREADS`; one on a cluster, whose nodes this machine cannot tell.
-    """
-    if compute.threads is not None:
-        return compute.threads
-    shared = (os.cpu_count() or 1) // max(1, compute.workers)
-    return max(1, min(MOST_THREADS, shared)) if local else 1
-
-
-def _trainer(prepared: Prepared, folder: RunFolder, kind: type[TorchTrainer]) -> TorchTrainer:
-    compute = prepared.config.compute
-    local = kind is _EmbeddedTrainer
-    threads = threads_of(compute, local=local)
-    # On this machine more threads than cores are slow, but correct: Ray must not wait for cores.
-    resources: dict[str, float] = {"CPU": 1 if local else threads}
-    if compute.gpus_per_worker:
-        resources["GPU"] = compute.gpus_per_worker
-    loop: Callable[[dict[Any, Any]], Any] = train_worker
-    return kind(
-        loop,
-        train_loop_config={"prepared": ray.put(prepared), "folder": str(folder.path), "threads": threads},
-        scaling_config=ScalingConfig(
-            num_workers=compute.workers,
-            use_gpu=compute.gpus_per_worker > 0,
-            resources_per_worker=resources,
-        ),
-        run_config=RunConfig(
-            name=folder.path.name,
-            storage_path=str(folder.path / "ray"),
-            failure_config=FailureConfig(max_failures=MAX_FAILURES),
-        ),
-    )
-
-
-class _InThread:
-    """Runs a function beside the calling thread, which stays free for Ctrl-C and progress."""
-
-    def __init__(self, function: Callable[[], object]) -> None:
-        self._value: object = None
-        self._error: BaseException | None = None
-        # Not `join`: in Python 3.11 a Ctrl-C in it takes the running thread for a finished one.
-        self._over = threading.Event()
-        threading.Thread(target=self._call, args=(function,), daemon=True).start()
-
-    def _call(self, function: Callable[[], object]) -> None:
-        try:
-            self._value = function()
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._over.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait that long at most; return whether it is over."""
-        return self._over.wait(seconds)
-
-    def value(self) -> object:
-        """Return the function's value, or raise its error."""
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
-def _follow(outcome: _InThread, folder: RunFolder, on_update: OnUpdate | None, say: OnStage) -> bool:
-    """Pass progress on until the run is over; the first Ctrl-C asks it to stop, the second leaves."""
-    interrupted, over = False, False
-    offset = folder.progress.stat().st_size if folder.progress.exists() else 0
-    while not over:
-        try:
-            over = outcome.wait(POLL_SECONDS)
-            updates, offset = read_updates(folder.progress, offset)
-            if on_update is not None:
-                for update in updates:
-                    on_update(update)
-        except KeyboardInterrupt:
-            if interrupted:
-                raise
-            interrupted = True
-            folder.stop.touch()
-            say("stopping and keeping the best so far; Ctrl-C again leaves at once")
-    return interrupted
-
-
-def _cause(error: TrainingFailedError) -> str:
-    """Return the first worker's error, or the error itself, in one line."""
-    failures = getattr(error, "worker_failures", {})
-    first = next(iter(failures.values()), error)
-    lines = str(first).strip().splitlines()
-    return f"{type(first).__name__}: {lines[-1]}" if lines else type(first).__name__
-
-
-def _raise_known(found: object) -> None:
-    """Raise the error that a worker returned or noted, if any."""
-    if isinstance(found, dict) and "error" in found:
-        kind = getattr(errors, found["error"], None)
-        if isinstance(kind, type) and issubclass(kind, FinganError):
-            raise kind(found["message"])
-        raise FinganError(f"{found['error']}: {found['message']}")

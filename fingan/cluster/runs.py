@@ -5,22 +5,24 @@
                                   checkpoints/      state of the training, while it is unfinished
                                   result/           best weights and summary, until they are published
                                   stop              asks the run to stop and keep its best
+                                  driver            random word of the driver whose workers may write
                                   error.json        an error of a worker that a retry cannot mend
-                                  lock              held by the process that drives the run
+                                  starts.jsonl      one line for each time the workers were started
+    <registry>/.runs/<name>/lease.json              held by the process that drives a run of that name
+    <registry>/.runs/.rows/<name>/                  encoded rows of a table that is not held in memory
 
-Each run has a folder of its own, so runs of one name do not meet. A run that ends without a
-checkpoint leaves nothing: there is nothing to resume.
+Each run has a folder of its own. A run that ends without a checkpoint leaves nothing: there is
+nothing to resume.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
+import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,17 +32,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fingan.config import Config, from_mapping, to_mapping
-from fingan.errors import CheckpointCorrupt, NotFound, UserError
-from fingan.files import atomic_directory, atomic_write_bytes, locked
+from fingan.errors import CheckpointCorrupt, NotFound
+from fingan.files import atomic_directory, atomic_write_bytes, remove_empty
 from fingan.training import TrainResult, Update
 from fingan.types import Json
 
 UNFINISHED = ("running", "interrupted", "failed")
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+RUNS_VARIABLE = "FINGAN_RUNS"
 
 
 def runs_root(registry: str | Path) -> Path:
-    """Return where the runs of a registry are kept: inside a folder; for a URL in `./runs`."""
+    """Return where the runs of a registry are kept: inside a folder; for a URL in `./runs`.
+
+    The environment variable `FINGAN_RUNS` names another folder; on a cluster, one that all nodes see.
+    """
+    if given := os.environ.get(RUNS_VARIABLE):
+        return Path(given).absolute()
     text = str(registry)
     is_url = "://" in text or text.startswith("file:")
     return Path("runs").absolute() if is_url else Path(text).absolute() / ".runs"
@@ -87,25 +94,6 @@ class RunFolder:
                 return folder
         raise NotFound(f"no unfinished run of {name!r} in {root}; train without --resume to start one")
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the run for this process until the block ends.
-
-        Raises:
-            UserError: another process drives it.
-        """
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(locked(self.path / "lock", wait=False))
-            except BlockingIOError as error:
-                message = f"the run in {self.path} is still going on; wait for its end or stop it first"
-                raise UserError(message) from error
-            except OSError as error:
-                # Without locks two processes can only meet where a user resumes a run that goes on.
-                if error.errno not in _NO_LOCKS:
-                    raise
-            yield
-
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
@@ -141,12 +129,26 @@ class RunFolder:
         """Change some entries of run.json."""
         self.write({**self.read(), **values})
 
-    def renew(self) -> None:
-        """Make ready to go on: forget an earlier request to stop, an earlier error, Ray's own notes."""
+    def renew(self) -> str:
+        """Make ready to go on: forget an earlier request to stop, an earlier error, Ray's own notes.
+
+        Returns:
+            The word of this driver. Workers that an earlier one left behind hold another, and end.
+        """
         shutil.rmtree(self.path / "ray", ignore_errors=True)
+        word = secrets.token_hex(8)
+        atomic_write_bytes(self.path / "driver", word.encode())
         for name in ("stop", "error.json"):
             (self.path / name).unlink(missing_ok=True)
         self.note(status="running")
+        return word
+
+    def driver(self) -> str:
+        """Return the word of the driver whose workers may write; empty where it cannot be read."""
+        try:
+            return (self.path / "driver").read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def abandon(self, status: str) -> None:
         """Note why the run ended early; remove it when there is nothing to resume.
@@ -158,8 +160,18 @@ class RunFolder:
                 self.note(status=status)
                 return
             shutil.rmtree(self.path)
-            for empty in (self.path.parent, self.path.parent.parent):
-                empty.rmdir()
+        remove_empty(self.path.parent, self.path.parent.parent)
+
+    def count_start(self, workers: int, step: int) -> int:
+        """Note that the workers start; return how often they had been started before."""
+        starts = self.path / "starts.jsonl"
+        line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "workers": workers, "step": step}
+        with suppress(OSError):
+            earlier = starts.read_text(encoding="utf-8").count("\n") if starts.exists() else 0
+            with starts.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            return earlier
+        return 0
 
     def save_error(self, error: Exception) -> None:
         """Tell driver and other workers of an error that a retry cannot mend."""
@@ -207,7 +219,7 @@ class RunFolder:
         """Remove what only an unfinished run needs."""
         for name in ("checkpoints", "result", "ray"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("stop", "error.json"):
+        for name in ("stop", "error.json", "driver"):
             (self.path / name).unlink(missing_ok=True)
 
 

@@ -1,27 +1,72 @@
-"""An embedded Ray on this machine, or the one that is running already."""
+"""An embedded Ray on this machine, or a running one that is joined."""
 
 from __future__ import annotations
 
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import ray
 
+from fingan.cluster.address import Address
+from fingan.cluster.dashboard import refuse_open_dashboard
+from fingan.config import ComputeConfig
 from fingan.errors import ConfigError, FinganError
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Workers report at most every few seconds; the default poll of 2 s would make them wait for it.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "120",
+}
+_EMBEDDED = {
     # One machine is not preempted piece by piece; the watcher is one more process to start.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Zero GPUs asked for must not hide those of the machine from later versions of Ray.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+START_SECONDS = 30
+"""A group of workers that has not come up after so long is asked for anew, with the nodes of that time."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A Ray that this process is connected to.
+
+    Attributes:
+        own: whether it was started here, and ends with the session.
+    """
+
+    own: bool
+
+    def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+        """Apply a function to all items in Ray tasks of one CPU each; yield the results in their order.
+
+        Raises:
+            FinganError: whatever the function raised first.
+        """
+        called: Any = ray.remote(num_cpus=1, max_retries=3)(_call)
+        shared = ray.put(function)
+        pending: deque[Any] = deque(called.remote(shared, item) for item in items)
+        while pending:
+            try:
+                # Taken off first: Ray keeps a result for as long as someone refers to it.
+                yield ray.get(pending.popleft())
+            except ray.exceptions.RayTaskError as error:
+                for other in pending:
+                    ray.cancel(other)
+                raise error.cause if isinstance(error.cause, FinganError | OSError) else error from None
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
 
 
 @contextmanager
@@ -47,40 +92,77 @@ def _keep_token() -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
+def _timeouts(compute: ComputeConfig) -> dict[str, str]:
+    """Return after how many seconds Ray Train takes a silent worker for lost."""
+    patience = f"{compute.timeout:g}"
+    return {
+        "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": patience,
+        "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": patience,
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(START_SECONDS),
+    }
+
+
 @contextmanager
-def ray_session(workers: int, gpus_per_worker: float = 0) -> Iterator[bool]:
-    """Give a Ray that can hold `workers` workers, and shut down what was started here.
+def ray_session(
+    compute: ComputeConfig, address: Address | None = None, allow_open_dashboard: bool = False
+) -> Iterator[Session]:
+    """Give a Ray that can hold the configured workers, and leave it, or shut it down, at the end.
 
-    A Ray that this process is connected to already is used as it is. Otherwise one is started
-    on loopback, without dashboard, with at least as many logical CPUs as workers: more workers
-    than cores are slow, but correct. Only this process and its workers know its token.
-
-    Yields:
-        Whether it was started here.
+    A Ray that this process is connected to already is used as it is; one at `address` is joined.
+    Otherwise one is started on loopback, without dashboard, with at least as many logical CPUs
+    as workers: more workers than cores are slow, but correct. Only this process and its workers
+    know its token.
 
     Raises:
-        ConfigError: the machine has fewer GPUs than asked for.
+        ConfigError: no Ray answers at the address, its dashboard asks for no token, or the
+            machine has fewer GPUs than asked for.
         FinganError: Ray does not start.
     """
     if ray.is_initialized():
-        yield False
+        yield Session(own=False)
         return
-    _keep_token()
-    with _environment(_SETTINGS):
+    if address is None:
+        _keep_token()
+    with _environment(_SETTINGS | _timeouts(compute) | ({} if address is not None else _EMBEDDED)):
         try:
-            _start(workers, gpus_per_worker)
-            _check_gpus(workers * gpus_per_worker)
-            yield True
+            if address is None:
+                _start(compute)
+                _check_gpus(compute.workers * compute.gpus_per_worker)
+            else:
+                join(address)
+                refuse_open_dashboard(_dashboard_url(), allow_open_dashboard)
+            yield Session(own=address is None)
         finally:
             ray.shutdown()
 
 
-def _start(workers: int, gpus_per_worker: float) -> None:
+def join(address: Address) -> None:
+    """Connect this process to a running Ray.
+
+    Raises:
+        ConfigError: none answers there.
+    """
+    address.knock()
+    try:
+        ray.init(address=address.text, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
+        raise ConfigError(f"no Ray answers at {address.text!r}: {error}") from error
+
+
+def _dashboard_url() -> str | None:
+    """Return where the joined Ray's dashboard answers; None where it has none."""
+    from ray._private.worker import get_dashboard_url
+
+    place = get_dashboard_url()
+    return f"http://{place}" if place else None
+
+
+def _start(compute: ComputeConfig) -> None:
     try:
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, workers),
-            num_gpus=None if gpus_per_worker else 0,
+            num_cpus=max(os.cpu_count() or 1, compute.workers),
+            num_gpus=None if compute.gpus_per_worker else 0,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,

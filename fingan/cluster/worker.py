@@ -22,10 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class FolderHooks:
-    """Writes progress into the run's folder and looks there for a request to stop."""
+    """Writes progress into the run's folder and looks there for a request to stop.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    Args:
+        folder: of the run.
+        driver: word of the driver that started this worker.
+    """
+
+    def __init__(self, folder: RunFolder, driver: str) -> None:
+        self._folder, self._driver = folder, driver
 
     def on_update(self, update: Update) -> None:
         """Append the update to the run's progress."""
@@ -38,7 +43,13 @@ class FolderHooks:
         """Nothing more to do: the checkpoint is in the folder."""
 
     def should_stop(self) -> bool:
-        """Whether a stop was requested."""
+        """Whether a stop was requested.
+
+        Raises:
+            FinganError: the run was resumed by another driver; two must not write its checkpoints.
+        """
+        if (now := self._folder.driver()) and now != self._driver:
+            raise FinganError(f"the run in {self._folder.path} was taken over by another driver")
         return self._folder.stop.exists()
 
 
@@ -70,6 +81,12 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
     folder = RunFolder(Path(settings["folder"]))
     if known := folder.error():
         return known
+    if not (folder.path / "run.json").exists():
+        return {
+            "error": "FinganError",
+            "message": f"the run's folder {folder.path} is not to be seen on the node of a worker; "
+            "name a --registry (or FINGAN_RUNS) on storage that all nodes share",
+        }
     rank = ray.train.get_context().get_world_rank()
     try:
         run = _build(settings, folder)
@@ -82,7 +99,8 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
     except TrainingDiverged as error:
         return {"error": type(error).__name__, "message": str(error)}
     except (FinganError, OSError, SafetensorError) as error:
-        folder.save_error(error)
+        if folder.driver() in ("", settings["driver"]):
+            folder.save_error(error)
         raise
     return {}
 
@@ -92,8 +110,10 @@ def _build(settings: dict[str, Any], folder: RunFolder) -> Run:
     reducer: Reducer = Group() if ray.train.get_context().get_world_size() > 1 else Alone()
     prepared = ray.get(settings["prepared"])
     device = ray.train.torch.get_device()
-    run = start(prepared, reducer, RayHooks(folder), folder.checkpoints, device)
+    run = start(prepared, reducer, RayHooks(folder, settings["driver"]), folder.checkpoints, device)
     path, _ = load_newest(folder.checkpoints, run.state)
     if path is not None:
         log.info("continuing from %s", path)
+    if reducer.rank == 0:
+        run.restarts = folder.count_start(reducer.world, run.state.progress.step)
     return run

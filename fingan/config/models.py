@@ -61,6 +61,9 @@ class DataConfig(Section):
     schema_path: str | None = Field(None, alias="schema", description="path of an edited schema.yaml")
     validation: float = Field(0.1, ge=0.0, lt=0.9, description="share of the rows held out for selection")
     constraints: tuple[Constraint, ...] = Field((), description="rules that every generated row keeps")
+    in_memory: int = Field(
+        200_000_000, ge=0, description="values (rows × columns) that are held; more, in Parquet, are streamed"
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -186,9 +189,13 @@ class ComputeConfig(Section):
         None,
         ge=1,
         le=256,
-        description="CPU threads per worker; null: this machine's cores shared out, at most 4",
+        description="CPU threads per worker; null: this machine's cores shared out, at most 4 (cluster: 1)",
+    )
+    min_workers: int | None = Field(
+        None, ge=1, le=4096, description="go on with so few where nodes are lost; null: wait for all"
     )
     gpus_per_worker: float = Field(0, ge=0, le=1, description="GPUs per worker")
+    timeout: Duration = Field(300.0, description="a worker that is silent for so long is replaced")
     precision: Literal["auto", "fp64", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where it is fast, else fp32"
     )
@@ -216,5 +223,11 @@ class Config(Section):
             raise ValueError(
                 f"compute.workers is {self.compute.workers} but training.shards is {self.training.shards}; "
                 "raise training.shards to at least the number of workers"
+            )
+        fewest = self.compute.min_workers
+        if fewest is not None and fewest > self.compute.workers:
+            raise ValueError(
+                f"compute.min_workers is {fewest} but compute.workers is {self.compute.workers}; "
+                "lower compute.min_workers or raise compute.workers"
             )
         return self

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from fingan.data.clean import clean
 from fingan.data.frames import from_pandas
 from fingan.data.location import Location, locate, reason, redact
+from fingan.data.parts import parquet_dataset
 from fingan.data.schema import TableSchema
 from fingan.data.textfile import read_csv
 from fingan.errors import DataError
@@ -93,7 +93,7 @@ def _from_location(location: Location, schema: TableSchema | None) -> pa.Table:
     if kind == pafs.FileType.NotFound:
         raise DataError("there is no such file or folder; check the path")
     if kind == pafs.FileType.Directory:
-        return _read_folder(location)
+        return parquet_dataset(location).to_table()
     if location.format == "csv":
         return read_csv(location, {} if schema is None else {c.name: c.arrow_type for c in schema.columns})
     if location.format == "parquet":
@@ -113,36 +113,3 @@ def _read_arrow(location: Location) -> pa.Table:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         return ipc.open_file(file).read_all() if is_file else ipc.open_stream(file).read_all()
-
-
-def _read_folder(location: Location) -> pa.Table:
-    """Read the Parquet files of a folder in the order of their names; `key=value` folders are columns."""
-    infos = location.filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
-    paths = sorted(
-        i.path for i in infos if i.type == pafs.FileType.File and _is_parquet(i.path, location.path)
-    )
-    if not paths:
-        raise DataError("the folder holds no .parquet file")
-    hive = ds.partitioning(flavor="hive")
-    data = ds.dataset(
-        paths,
-        filesystem=location.filesystem,
-        format="parquet",
-        partitioning=hive,
-        partition_base_dir=location.path,
-    )
-    first: pa.Schema | None = None
-    for fragment in data.get_fragments():
-        # Arrow would fill or drop what one of the files lacks, silently.
-        if first is not None and fragment.physical_schema.names != first.names:
-            raise DataError(
-                f"the columns of {fragment.path!r} differ from those of {paths[0]!r}; make them alike"
-            )
-        first = fragment.physical_schema
-    return data.to_table()
-
-
-def _is_parquet(path: str, root: str) -> bool:
-    parts = path[len(root) :].strip("/").split("/")
-    hidden = any(part.startswith((".", "_")) for part in parts)
-    return not hidden and parts[-1].lower().endswith((".parquet", ".pq"))

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fingan.data.survey import Tally
 from fingan.encoding.base import (
     AnyArray,
     Arrays,
@@ -21,7 +22,7 @@ from fingan.encoding.base import (
 from fingan.encoding.grouping import balanced_groups, mean_profiles
 from fingan.encoding.guide import Guide
 from fingan.errors import ConditionError, DataError, nearest
-from fingan.types import Float32, Float64, Int32, Int64, Json
+from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
 
 WIDTH_CAP = 128
 _ALONE = 64
@@ -65,7 +66,15 @@ class CategoryEncoder:
         self._grouped = codes.size > codes[-1] + 1
 
     @classmethod
-    def fit(cls, column: str, kind: str, array: AnyArray, *, profile: Float32 | None = None) -> Self:
+    def fit(
+        cls,
+        column: str,
+        kind: str,
+        array: AnyArray,
+        *,
+        profile: Float32 | None = None,
+        tally: Tally | None = None,
+    ) -> Self:
         """Learn the levels of a column and, where they are many, their groups.
 
         Args:
@@ -73,16 +82,18 @@ class CategoryEncoder:
             kind: `category` or `boolean`.
             array: N training values: text, booleans, numbers, dates or timestamps.
             profile: [N, P] features of the rows, by which many levels are grouped.
+            tally: counts of all values, where `array` is only a sample of them.
 
         Raises:
             DataError: a type that has no levels, such as lists or bytes.
         """
         whole = one_chunk(array)
         encoded = _dictionary(column, whole)
-        levels = encoded.dictionary
-        index = encoded.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False).astype(np.int64)
-        tally = np.bincount(index, minlength=len(levels) + 1)
-        counts, missing = tally[:-1], int(tally[-1])
+        levels = encoded.dictionary if tally is None else tally.values
+        indices = encoded.indices if tally is None else pc.index_in(whole, value_set=levels)
+        index = indices.fill_null(len(levels)).to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = np.bincount(index, minlength=len(levels) + 1)
+        counts, missing = (rows[:-1], int(rows[-1])) if tally is None else (tally.counts, tally.nulls)
         # By value first, so that the codes do not depend on the order of the rows.
         order = pc.sort_indices(levels).to_numpy().astype(np.int64)
         order = order[np.argsort(-counts[order], kind="stable")]
@@ -122,6 +133,12 @@ class CategoryEncoder:
             return np.zeros(len(whole), dtype=np.int32)
         level = np.where(level < 0, int(np.argmax(self.counts)), level)
         return np.where(nulls, self._null_code, self.code[level]).astype(np.int32)
+
+    def known(self, values: AnyArray) -> Bool:
+        """Return which values [N] have a code."""
+        whole = one_chunk(values)
+        seen: Bool = pc.is_in(whole, value_set=self.levels).to_numpy(zero_copy_only=False)
+        return seen | missing_of(whole) if self.missing else seen
 
     def locate(self, value: Any) -> int:
         """Return the code of one value (None: null), for a condition.

@@ -78,6 +78,10 @@ class CopyUnit:
         relations = copied_from(table, self.encoder.column, self.sources, self.heavy)
         return CategoryValues(relations.astype(np.int32)), *self.encoder.encode(table[self.encoder.column])
 
+    def known(self, table: pa.Table) -> Bool:
+        """Return True for every row (see `Unit`): a number can always be encoded."""
+        return np.ones(table.num_rows, dtype=bool)
+
     def decode(
         self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]
     ) -> dict[str, pa.Array]:

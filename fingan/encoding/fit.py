@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from fingan.config import Constraint, FixedCombinations, LessEqual
 from fingan.data.schema import ColumnSpec, TableSchema
+from fingan.data.survey import Tally
 from fingan.encoding.base import AnyArray, ColumnEncoder
 from fingan.encoding.category import WIDTH_CAP, CategoryEncoder
 from fingan.encoding.copies import CopyUnit, copied_from
@@ -35,19 +36,22 @@ CATEGORY_KINDS = ("category", "boolean")
 ROWS_PER_COMBINATION = 2
 
 
-def fit_column(spec: ColumnSpec, array: AnyArray, profile: Float32 | None = None) -> ColumnEncoder:
+def fit_column(
+    spec: ColumnSpec, array: AnyArray, profile: Float32 | None = None, tally: Tally | None = None
+) -> ColumnEncoder:
     """Fit the encoder that a column's kind asks for.
 
     Args:
         spec: the column; any kind but `identifier`.
         array: N training values.
         profile: [N, P] features, by which the levels of a wide category are grouped.
+        tally: counts of all values, where `array` is only a sample of them.
     """
     if spec.kind in NUMERIC_KINDS:
-        return NumberEncoder.fit(spec.name, spec.kind, array)
+        return NumberEncoder.fit(spec.name, spec.kind, array, tally)
     if spec.kind in TEMPORAL_KINDS:
         return TemporalEncoder.fit(spec.name, spec.kind, array)
-    return CategoryEncoder.fit(spec.name, spec.kind, array, profile=profile)
+    return CategoryEncoder.fit(spec.name, spec.kind, array, profile=profile, tally=tally)
 
 
 def _fixed_groups(rules: Sequence[Constraint], bound: set[str]) -> list[tuple[str, ...]]:
@@ -130,7 +134,11 @@ def _numeric_fields(schema: TableSchema, units: Sequence[Unit]) -> dict[int, str
 
 
 def _fit_units(
-    table: pa.Table, schema: TableSchema, rules: Sequence[Constraint], target: str | None
+    table: pa.Table,
+    schema: TableSchema,
+    rules: Sequence[Constraint],
+    target: str | None,
+    tallies: Mapping[str, Tally],
 ) -> tuple[list[Unit], dict[str, str]]:
     """Return the units in decoding order (copies after their sources), and the aliases."""
     learned = [spec.name for spec in schema.columns if spec.kind != "identifier"]
@@ -151,21 +159,28 @@ def _fit_units(
     taken = grouped.union(*(unit.columns for unit in copies))
     profile = _profile(table, schema, coded, [name for name in learned if name not in alias])
     single = [n for n in learned if n not in alias and n not in taken]
-    units: list[Unit] = [ColumnUnit(fit_column(schema.column(n), table[n], profile)) for n in single]
+    units: list[Unit] = [
+        ColumnUnit(fit_column(schema.column(n), table[n], profile, tallies.get(n))) for n in single
+    ]
     units += _composites(table, groups, profile)
     return [*units, *copies], alias
 
 
 def fit_encoder(
-    table: pa.Table, schema: TableSchema, rules: Sequence[Constraint] = (), target: str | None = None
+    table: pa.Table,
+    schema: TableSchema,
+    rules: Sequence[Constraint] = (),
+    target: str | None = None,
+    tallies: Mapping[str, Tally] | None = None,
 ) -> TableEncoder:
     """Fit the encoder of a conformed table.
 
     Args:
-        table: training rows, in the schema's types.
+        table: training rows, or a sample of them, in the schema's types.
         schema: the columns and their kinds.
         rules: the user's constraints.
         target: label column, which is never made dependent on another one.
+        tallies: counts of all values of some columns, where `table` is only a sample.
 
     Raises:
         ConfigError: constraints that do not fit the schema or each other, or nothing to learn.
@@ -180,7 +195,7 @@ def fit_encoder(
         )
     ordered = order_rules([rule for rule in rules if isinstance(rule, LessEqual)])
     check_rules(table, schema, rules)
-    units, alias = _fit_units(table, schema, rules, target)
+    units, alias = _fit_units(table, schema, rules, target, tallies or {})
     encoder = TableEncoder(
         schema=schema,
         units=tuple(units),

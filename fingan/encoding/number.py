@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from fingan.data.survey import Tally
 from fingan.encoding import exchange, lattice
 from fingan.encoding.base import (
     AnyArray,
@@ -26,7 +27,7 @@ from fingan.encoding.base import (
 from fingan.encoding.levels import CODES_AT_MOST, NumericLevels
 from fingan.encoding.pieces import Pieces, repeats
 from fingan.errors import DataError
-from fingan.types import Bool, Float64, Json
+from fingan.types import Bool, Float64, Int64, Json
 
 __all__ = ["CODES_AT_MOST", "NumberEncoder"]
 
@@ -60,27 +61,28 @@ class NumberEncoder:
             self.fields = (form.spec(column),)
 
     @classmethod
-    def fit(cls, column: str, kind: str, array: AnyArray) -> Self:
+    def fit(cls, column: str, kind: str, array: AnyArray, tally: Tally | None = None) -> Self:
         """Learn the lattice and the distribution of a column.
 
         Args:
             column: name, for the fields and for errors.
             kind: `number`, `integer` or `decimal`.
             array: N training values of an integer, float or decimal type.
+            tally: counts of all values, where `array` is only a sample of them.
 
         Raises:
             DataError: an unsupported type, an infinite value, integers or decimals beyond
                 64 bits with sign, or fractions in a column of kind `integer`.
         """
-        whole = one_chunk(array)
+        whole = one_chunk(array if tally is None else tally.values)
         values, missing, decimals = _learn_domain(column, whole)
         if kind == "integer" and decimals != 0:
             raise DataError(
                 f"column {column!r} is of kind 'integer' but holds fractions; make it kind 'number'"
             )
-        distinct, counts = np.unique(values[~missing], return_counts=True)
-        nulls, few = int(missing.sum()), distinct.size <= CODES_AT_MOST
-        if distinct.size <= 1 or (few and (decimals is not None or repeats(distinct.size, len(values)))):
+        distinct, counts, nulls = _counted(values, missing, tally)
+        few, rows = distinct.size <= CODES_AT_MOST, int(counts.sum()) + nulls
+        if distinct.size <= 1 or (few and (decimals is not None or repeats(distinct.size, rows))):
             return cls(column, kind, whole.type, decimals, NumericLevels(distinct, counts, nulls))
         step = None if decimals is None else lattice.common_step(distinct)
         form = Pieces.from_counts(distinct, counts, nulls, lattice_step=step)
@@ -168,6 +170,18 @@ def _read(column: str, array: pa.Array) -> tuple[Values, Bool]:
     raise DataError(
         f"column {column!r} has type {array.type}, not a number; make it kind 'category' or cast it"
     )
+
+
+def _counted(values: Values, missing: Bool, tally: Tally | None) -> tuple[Values, Int64, int]:
+    """Return distinct values, ascending, their counts, and the number of nulls."""
+    if tally is None:
+        distinct, counts = np.unique(values[~missing], return_counts=True)
+        return distinct, counts, int(missing.sum())
+    # Values of the tally may have fallen together on their way to the lattice.
+    distinct, place = np.unique(values, return_inverse=True)
+    counts = np.zeros(distinct.size, dtype=np.int64)
+    np.add.at(counts, place, tally.counts)
+    return distinct, counts, tally.nulls
 
 
 def _learn_domain(column: str, array: pa.Array) -> tuple[Values, Bool, int | None]:

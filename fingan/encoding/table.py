@@ -125,6 +125,14 @@ class TableEncoder:
             raise ConfigError(f"unknown column {column!r}.{nearest(str(column), self.schema.names)}")
         return None
 
+    def known(self, table: pa.Table) -> Bool:
+        """Return which rows [N] of a conformed table hold only categories and combinations that have codes.
+
+        All training rows do; of a table that was fitted on a sample, rows outside it may not.
+        """
+        known: Bool = np.logical_and.reduce([unit.known(table) for unit in self.units])
+        return known
+
     def encode(self, table: pa.Table) -> EncodedTable:
         """Encode a conformed table.
 

@@ -29,7 +29,7 @@ from fingan.encoding.codec import decode_table, encode_table, load_encoder, pref
 from fingan.encoding.copies import CopyUnit, copy_field
 from fingan.encoding.layout import CopyField
 from fingan.errors import BundleError, DataError
-from fingan.types import Float32, Float64, Int32, Int64, Json
+from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
 
 Rows = dict[str, pa.Array]
 
@@ -53,6 +53,10 @@ class Unit(Protocol):
         Raises:
             DataError: a value that cannot be encoded.
         """
+        ...
+
+    def known(self, table: pa.Table) -> Bool:
+        """Return which rows [N] can be encoded, as far as categories decide that."""
         ...
 
     def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
@@ -83,6 +87,12 @@ class ColumnUnit:
     def encode(self, table: pa.Table) -> tuple[FieldValues, ...]:
         """Encode the column (see `Unit`)."""
         return self.encoder.encode(table[self.encoder.column])
+
+    def known(self, table: pa.Table) -> Bool:
+        """Return where the column holds a level that has a code (see `Unit`)."""
+        if isinstance(self.encoder, CategoryEncoder):
+            return self.encoder.known(table[self.encoder.column])
+        return np.ones(table.num_rows, dtype=bool)
 
     def decode(self, fields: Sequence[np.ndarray], spare: Float64, rows: Mapping[str, pa.Array]) -> Rows:
         """Decode the column (see `Unit`)."""
@@ -157,7 +167,19 @@ class CompositeUnit:
         Raises:
             DataError: a combination that the training rows do not have.
         """
-        return _number_rows(table, self.combinations)
+        number = _number_rows(table, self.combinations)
+        if (number < 0).any():
+            first = int(np.argmax(number < 0))
+            values = {name: table[name][first].as_py() for name in self.columns}
+            raise DataError(
+                f"the combination {values!r} never occurs in the training rows; "
+                "columns tied by a dependency or by fixed(…) only take combinations seen in training"
+            )
+        return number
+
+    def known(self, table: pa.Table) -> Bool:
+        """Return where the combination has a number (see `Unit`)."""
+        return _number_rows(table, self.combinations) >= 0
 
     def take(self, numbers: Int64) -> Rows:
         """Return the members of combinations [B]."""
@@ -199,7 +221,7 @@ class CompositeUnit:
 
 
 def _number_rows(table: pa.Table, combinations: pa.Table) -> Int64:
-    """Return the number of each row's combination [N]; DataError for one that is not there."""
+    """Return the number of each row's combination [N], -1 for one that is not there."""
     rows = np.zeros(table.num_rows, dtype=np.int64)
     keys = np.zeros(combinations.num_rows, dtype=np.int64)
     for name in combinations.column_names:
@@ -213,16 +235,9 @@ def _number_rows(table: pa.Table, combinations: pa.Table) -> Int64:
         packed, keys = np.unique(keys * len(levels) + own, return_inverse=True)
         slot = np.minimum(np.searchsorted(packed, rows), packed.size - 1)
         rows = np.where(packed[slot] == rows, slot, -1)
-    if (rows < 0).any():
-        first = int(np.argmax(rows < 0))
-        values = {name: table[name][first].as_py() for name in combinations.column_names}
-        raise DataError(
-            f"the combination {values!r} never occurs in the training rows; "
-            "columns tied by a dependency or by fixed(…) only take combinations seen in training"
-        )
     number = np.empty(keys.size, dtype=np.int64)
     number[keys] = np.arange(keys.size)
-    return number[rows]
+    return np.where(rows < 0, -1, number[rows])
 
 
 def load_unit(document: Json, arrays: Mapping[str, np.ndarray]) -> Unit:

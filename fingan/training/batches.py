@@ -16,22 +16,19 @@ from torch import Tensor
 
 from fingan.config import Config
 from fingan.encoding.layout import Layout
+from fingan.encoding.stored import StoredTable
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, DataError
 from fingan.networks.batch import Batch, Steps
 from fingan.networks.rows import dense_rows
-from fingan.rng import key, permute, torch_generator
+from fingan.rng import torch_generator
 from fingan.training.directions import correlation_root
+from fingan.training.rows import Draws, MemoryRows, Rows, StoredRows
 from fingan.training.steps import StepMaker, no_steps
 from fingan.types import Int32, Int64
 
 GIVEN_MORE_OFTEN = 0.5
-TEMPER = 0.5
 TINY = 1e-7
-
-ROWS_AHEAD = 16_384
-"""Rows of the run (an epoch of them at most) whose numbers are computed together: permuting a few
-at a time is mostly overhead."""
 
 
 @dataclass(frozen=True)
@@ -57,35 +54,11 @@ def shard_bounds(total: int, shards: int, rank: int, world: int) -> list[tuple[i
     return [(s, s * total // shards, (s + 1) * total // shards) for s in mine]
 
 
-class RareCodes:
-    """Draws rows by tempered frequency of a label, so that conditions show its rare codes.
-
-    A code of n rows is drawn in proportion to √n, its rows evenly.
-    """
-
-    def __init__(self, codes: Int32) -> None:
-        counts = np.bincount(codes)
-        weights = counts**TEMPER
-        self._order = torch.from_numpy(np.argsort(codes, kind="stable"))
-        self._first = torch.from_numpy(np.cumsum(counts) - counts)
-        self._counts = torch.from_numpy(counts)
-        self._cumulative = torch.from_numpy(np.cumsum(weights) / weights.sum())
-
-    def draw(self, pick_code: Tensor, pick_row: Tensor) -> Tensor:
-        """Return row numbers [B] for two uniforms [B] each."""
-        code = torch.searchsorted(self._cumulative, pick_code.double(), right=True)
-        code.clamp_(max=len(self._counts) - 1)
-        count = self._counts[code]
-        within = (pick_row.double() * count).long().minimum(count - 1)
-        return self._order[self._first[code] + within]
-
-
 class BatchSource:
     """Draws the local slice of any step's batch.
 
-    Rows come by walking a fresh permutation of the table in every epoch, so an epoch visits
-    every row once. Where a row is drawn for its label instead (see `Conditioning`), it stands
-    in for the visited one; rows with nothing given are never replaced.
+    An epoch visits every row once (see `rows`). Where a row is drawn for its label instead (see
+    `Conditioning`), it stands in for the visited one; rows with nothing given are never replaced.
 
     Attributes:
         rows, size: of the table, and of the global batch.
@@ -93,7 +66,7 @@ class BatchSource:
         along: root [F, F] of the numeric fields' correlation, along which the penalty steps.
 
     Args:
-        encoded: fields of the N training rows.
+        table: fields of the N training rows, held or stored.
         layout: where the fields stand in a dense row.
         config: batch size, shards, noise width, conditioning and objective.
         conditioning: which units may be given.
@@ -107,7 +80,7 @@ class BatchSource:
 
     def __init__(
         self,
-        encoded: EncodedTable,
+        table: EncodedTable | StoredTable,
         layout: Layout,
         config: Config,
         conditioning: Conditioning,
@@ -116,7 +89,7 @@ class BatchSource:
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.rows, self.size = len(encoded), config.training.batch_size
+        self.rows, self.size = len(table), config.training.batch_size
         if self.rows < self.size:
             raise DataError(
                 f"{self.rows} training rows are fewer than a batch of {self.size}; "
@@ -127,34 +100,20 @@ class BatchSource:
             raise ConfigError(f"{world} workers need at least as many training.shards, which is {shards}")
         self._bounds = shard_bounds(self.size, shards, rank, world)
         self._first, self._last = self._bounds[0][1], self._bounds[-1][2]
-        self._encoded, self._layout = encoded, layout
+        self._layout = layout
         self._config, self._conditioning = config, conditioning
         self._offsets = torch.from_numpy(layout.offsets())
         self._device, self._dtype = device, dtype
         self.unit = torch.from_numpy(layout.unit_of_dense()).to(device)
-        self._rare = None if conditioning.label is None else RareCodes(encoded.codes[:, conditioning.label])
-        self.along = correlation_root(encoded)
+        label, seed = conditioning.label, config.seed
+        self._rows: Rows
+        if isinstance(table, EncodedTable):
+            self._rows = MemoryRows(table, self._bounds, self.size, label, seed)
+        else:
+            self._rows = StoredRows(table, self._bounds, self.size, label, seed)
+        self.along = correlation_root(table if isinstance(table, EncodedTable) else table.sample)
         stepped = config.objective.penalty != "none" and config.objective.name != "wasserstein_gp"
         self._steps = StepMaker(layout, self.along) if stepped else None
-        self._batches_ahead = max(1, min(ROWS_AHEAD, self.rows) // self.size)
-        self._ahead: tuple[int, Int64] | None = None
-
-    def _row_numbers(self, number: int) -> Int64:
-        """Return the rows that batch `number` of the run visits; computed for several batches at once."""
-        block, within = divmod(number, self._batches_ahead)
-        if self._ahead is None or self._ahead[0] != block:
-            batches = block * self._batches_ahead + np.arange(self._batches_ahead, dtype=np.int64)
-            position = self.size * batches[:, None] + np.arange(self._first, self._last)
-            self._ahead = block, self._visited(position)
-        numbers_B: Int64 = self._ahead[1][within]
-        return numbers_B
-
-    def _visited(self, position: Int64) -> Int64:
-        epoch, place = np.divmod(position, self.rows)
-        for now in range(int(epoch.min()), int(epoch.max()) + 1):
-            here = epoch == now
-            place[here] = permute(place[here], self.rows, key(self._config.seed, "epoch", now))
-        return place
 
     def _draws(
         self, step: int, part: int, attempt: int, widths: tuple[int, int, int, int], paying: Int64
@@ -219,35 +178,32 @@ class BatchSource:
         uniform, noise, *stepping = self._draws(step, part, attempt, widths, paying)
         pick, extent, code, row, mix, draw, position, gumbel = uniform.split(uniforms, dim=1)
         mask, by_label = self._masks(pick[:, 0], extent, draw)
-        index = self._row_numbers(step * self._config.objective.discriminator_steps + part)
-        if self._rare is not None:
-            rare = self._rare.draw(code[:, 0], row[:, 0])
-            index = torch.where(by_label, rare, torch.from_numpy(index)).numpy()
+        number = step * self._config.objective.discriminator_steps + part
+        other = stepping[0][:, 0] if maker is not None else torch.zeros(paying.size)
+        fields, others = self._rows.meet(
+            number, Draws(by_label.numpy(), code[:, 0], row[:, 0], paying, other)
+        )
         batch = Batch(
-            rows=self._dense(index, position),
+            rows=self._dense(fields, position),
             mask=mask,
             noise=noise,
             gumbel=gumbel.clamp(TINY, 1.0 - TINY).log_().neg_().log_().neg_(),
             penalised=torch.from_numpy(paying),
-            steps=self._steps_away(paying, *stepping),
+            steps=self._steps_away(paying, others, *stepping),
             mix=mix[torch.from_numpy(paying)],
             global_size=self.size,
         )
         return batch.to(self._device, self._dtype)
 
-    def _steps_away(self, paying: Int64, uniform: Tensor, normal: Tensor) -> Steps:
-        """Return the steps of the paying rows, categories towards those of any rows of the table."""
+    def _steps_away(self, paying: Int64, others: Int32, uniform: Tensor, normal: Tensor) -> Steps:
+        """Return the steps of the paying rows, categories towards those of other rows of the table."""
         if self._steps is None:
             return no_steps(paying.size)
-        other = (uniform[:, 0].double() * self.rows).long().clamp_(max=self.rows - 1)
-        codes = torch.from_numpy(self._encoded.codes[other.numpy()])
-        places = codes + (self._offsets - self._layout.numeric)
+        places = torch.from_numpy(others) + (self._offsets - self._layout.numeric)
         turn = torch.from_numpy((self._first + paying) // self._config.objective.penalty_every)
         return self._steps.steps(turn, normal, uniform[:, 1:], places)
 
-    def _dense(self, index: Int64, position: Tensor) -> Tensor:
-        # Taken by numpy: the table may be shared memory that torch must not wrap as writable.
-        fields = self._encoded.take(index)
+    def _dense(self, fields: EncodedTable, position: Tensor) -> Tensor:
         lower, width, codes = map(torch.from_numpy, (fields.lower, fields.width, fields.codes))
         return dense_rows(self._layout, lower, width, codes + self._offsets, position)
 

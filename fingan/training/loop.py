@@ -53,6 +53,8 @@ class Update:
         terms: window means of the losses' terms; `spread`, `certainty`, `weight_norm` and both
             networks' gradient norms at the window's last step.
         event: what just happened, if anything: `validated`, `rolled back: …`, `checkpoint failed: …`.
+        workers: how many train.
+        restarts: how often they had to be started again.
     """
 
     step: int
@@ -64,6 +66,8 @@ class Update:
     best: float | None
     terms: dict[str, float]
     event: str = ""
+    workers: int = 1
+    restarts: int = 0
 
 
 class Hooks(Protocol):
@@ -133,6 +137,7 @@ class Run:
         checkpoints: folder that all workers share; None writes none.
         autocast: whether the networks multiply in bfloat16.
         clock: seconds, never going back.
+        restarts: how often the workers were started before; only told on.
     """
 
     config: Config
@@ -144,6 +149,7 @@ class Run:
     checkpoints: Path | None = None
     autocast: bool = False
     clock: Callable[[], float] = time.monotonic
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         config = self.config
@@ -352,4 +358,6 @@ class Run:
             best=progress.best_score,
             terms=means,
             event=event,
+            workers=self.reducer.world,
+            restarts=self.restarts,
         )

@@ -6,7 +6,8 @@ from fingan.cli.demo import DETECTION_BOUND
 from fingan.config import from_mapping
 from fingan.data import LENDING, conform, demo_table_path, read_table
 from fingan.evaluation import evaluate
-from fingan.fitting import finish, prepare, start
+from fingan.fitting import finish, start
+from fingan.preparation import prepare
 
 SETTINGS = (
     f"data.target={LENDING.target}",

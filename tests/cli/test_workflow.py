@@ -102,7 +102,7 @@ def test_training_an_existing_name_makes_the_next_version(command, tmp_path):
         assert "quality" in error
     runs = sorted((tmp_path / "models" / ".runs" / "loans").iterdir())
     assert [json.loads((r / "run.json").read_text())["version"] for r in runs] == [1, 2]
-    assert {p.name for r in runs for p in r.iterdir()} == {"run.json", "progress.jsonl", "lock"}
+    assert {p.name for r in runs for p in r.iterdir()} == {"run.json", "progress.jsonl"}
 
 
 def test_the_same_seed_gives_the_same_model(command, tmp_path):

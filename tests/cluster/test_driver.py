@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,9 @@ import pytest
 from safetensors import SafetensorError
 
 from fingan import cluster
-from fingan.cluster import driver
+from fingan.cluster import driver, lease
 from fingan.cluster.runs import RunFolder, runs_root
+from fingan.cluster.trainer import raise_known
 from fingan.cluster.worker import FolderHooks
 from fingan.errors import ConfigError, DataError, FinganError, NotFound, TrainingDiverged, UserError
 from fingan.registry import Registry
@@ -53,7 +55,7 @@ def test_a_run_is_published_and_tells_its_stages(tmp_path):
     folder, values = run_of(tmp_path)
     assert folder.path == trained.folder
     assert (values["status"], values["version"]) == ("finished", 1)
-    assert sorted(p.name for p in folder.path.iterdir()) == ["lock", "progress.jsonl", "run.json"]
+    assert sorted(p.name for p in folder.path.iterdir()) == ["progress.jsonl", "run.json"]
 
 
 def test_the_name_comes_from_the_file_and_is_checked(tmp_path):
@@ -125,24 +127,36 @@ def test_nothing_to_resume_is_said(tmp_path):
         cluster.train(arrow(), config(), tmp_path, "m", resume=True)
 
 
-def test_a_live_run_is_not_resumed_and_not_disturbed_by_a_new_one(tmp_path):
-    begun, errors, versions = threading.Event(), [], []
+def test_a_second_run_of_a_name_is_refused_while_the_first_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
+    errors = []
 
     def in_the_middle(update: object) -> None:
-        if begun.is_set():
+        if errors:
             return
-        begun.set()
-        try:
-            cluster.train(arrow(), config(), tmp_path, "m", resume=True)
-        except UserError as error:
-            errors.append(str(error))
-        versions.append(cluster.train(arrow(), config("seed=5"), tmp_path, "m").version)
+        for resume in (True, False):
+            with pytest.raises(UserError, match="still going on") as caught:
+                cluster.train(arrow(), config(), tmp_path, "m", resume=resume)
+            errors.append(str(caught.value))
+        assert cluster.train(arrow(), config(), tmp_path, "other").version == 1
 
     trained = cluster.train(arrow(), config(), tmp_path, "m", on_update=in_the_middle)
-    assert "still going on" in errors[0]
-    assert sorted([*versions, trained.version]) == [1, 2]
-    assert len({path.name for path in (runs_root(tmp_path) / "m").iterdir()}) == 2
-    assert all(RunFolder(p).read()["status"] == "finished" for p in (runs_root(tmp_path) / "m").iterdir())
+    assert trained.version == 1
+    assert str(os.getpid()) in errors[0]
+    assert cluster.train(arrow(), config(), tmp_path, "m").version == 2
+
+
+def test_a_run_whose_lease_was_taken_publishes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+
+    def another_takes_it(update: object) -> None:
+        path = runs_root(tmp_path) / "m" / "lease.json"
+        claim = json.loads(path.read_text())
+        path.write_text(json.dumps({**claim, "holder": "another"}))
+
+    with pytest.raises(UserError, match="took over 'm'"):
+        cluster.train(arrow(), config(*LONG), tmp_path, "m", on_update=another_takes_it)
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.parametrize(
@@ -180,13 +194,13 @@ def test_data_that_do_not_fit_make_no_folder(tmp_path):
 
 def test_errors_of_workers_come_back_as_they_were():
     with pytest.raises(TrainingDiverged, match="wild"):
-        driver._raise_known({"error": "TrainingDiverged", "message": "wild"})
+        raise_known({"error": "TrainingDiverged", "message": "wild"})
     with pytest.raises(FinganError, match="OSError: full"):
-        driver._raise_known({"error": "OSError", "message": "full"})
+        raise_known({"error": "OSError", "message": "full"})
     with pytest.raises(FinganError, match="nearest: x"):
-        driver._raise_known({"error": "nearest", "message": "x"})
-    driver._raise_known({})
-    driver._raise_known(None)
+        raise_known({"error": "nearest", "message": "x"})
+    raise_known({})
+    raise_known(None)
 
 
 def test_the_package_defers_its_driver():

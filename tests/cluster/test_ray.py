@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from fingan import cluster
 from fingan.cluster.runs import RunFolder
 from fingan.cluster.session import ray_session
-from fingan.errors import ConfigError, FinganError
+from fingan.config import ComputeConfig
+from fingan.errors import ConfigError, DataError, FinganError
 from fingan.training import TrainResult, Update
 from tests.tiny import arrow, config
 
@@ -74,6 +77,20 @@ def test_two_workers_give_the_model_of_none_even_when_one_is_killed(tmp_path: Pa
     assert not psutil.pid_exists(killer.killed[0]) or psutil.Process(killer.killed[0]).status() == "zombie"
 
 
+@pytest.mark.usefixtures("ray_cluster", "keep_results")
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_rows_that_are_not_held_give_the_same_model_on_any_number_of_workers(tmp_path: Path, workers: int):
+    for number in range(3):
+        part = arrow().slice(500 * number, 500)
+        (tmp_path / "data").mkdir(exist_ok=True)
+        pq.write_table(part, tmp_path / "data" / f"{number}.parquet", row_group_size=200)
+    streamed = (*STEPS, "data.in_memory=0")
+    here = cluster.train(tmp_path / "data", config(*streamed), tmp_path, "m")
+    there = cluster.train(tmp_path / "data", config(*streamed, f"compute.workers={workers}"), tmp_path, "m")
+    assert largest_difference(result_of(here), result_of(there)) <= 1e-9
+    assert not (tmp_path / ".runs" / ".rows").exists(), "encoded rows outlive their run"
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_has_one_thread():
     import ray
@@ -85,9 +102,20 @@ def test_a_worker_has_one_thread():
         return os.environ.get("OMP_NUM_THREADS")
 
     assert ray.get(threads.remote()) == "1"
-    with ray_session(2) as own:
-        assert not own
+    with ray_session(ComputeConfig(workers=2)) as session:
+        assert not session.own
+        assert list(session.each(partial(pow, 2), [3, 1, 2])) == [8, 2, 4]
     assert ray.is_initialized(), "a session inside another's Ray must not end it"
+
+
+def _refuse(item: int) -> int:
+    raise DataError(f"no {item}")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_errors_of_tasks_come_back_as_they_were():
+    with ray_session(ComputeConfig()) as session, pytest.raises(DataError, match=r"^no 1$"):
+        list(session.each(_refuse, [1, 2]))
 
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch):
@@ -107,7 +135,7 @@ def test_a_ray_that_does_not_start_is_an_error_with_a_remedy(monkeypatch):
 
     monkeypatch.setattr(session.ray, "init", refuse)
     with pytest.raises(FinganError, match="--workers 0"):
-        session._start(2, 0)
+        session._start(ComputeConfig(workers=2))
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from fingan.cluster import runs
 from fingan.cluster.runs import RunFolder, read_updates, runs_root
-from fingan.errors import CheckpointCorrupt, NotFound, UserError
+from fingan.errors import CheckpointCorrupt, NotFound
 from fingan.training import TrainResult, Update
 from tests.tiny import config
 
@@ -56,40 +52,15 @@ def test_what_is_no_run_is_passed_over(tmp_path, folder):
         RunFolder.newest_unfinished(tmp_path, "other")
 
 
-def test_a_held_run_is_refused_to_others_until_its_holder_dies(folder):
-    code = (
-        "import sys, pathlib\nfrom fingan.cluster.runs import RunFolder\n"
-        f"with RunFolder(pathlib.Path({str(folder.path)!r})).held():\n"
-        "    print('held', flush=True)\n    sys.stdin.read()\n"
-    )
-    root = Path(__file__).resolve().parents[2]
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, cwd=root) as other:
-        assert other.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match="still going on"), folder.held():
-            pytest.fail("held twice")
-        other.kill()
-        other.wait()
-        with folder.held():
-            pass
+def test_starts_are_counted(folder):
+    assert [folder.count_start(2, step) for step in (0, 40, 60)] == [0, 1, 2]
+    lines = [json.loads(line) for line in (folder.path / "starts.jsonl").read_text().splitlines()]
+    assert [(line["workers"], line["step"]) for line in lines] == [(2, 0), (2, 40), (2, 60)]
 
 
-def test_a_file_system_without_locks_is_no_obstacle(folder, monkeypatch):
-    def refuse(path, *, wait):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(runs, "locked", refuse)
-    with folder.held():
-        assert folder.path.is_dir()
-
-
-def test_other_errors_of_the_lock_are_told(folder, monkeypatch):
-    def refuse(path, *, wait):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(runs, "locked", refuse)
-    with pytest.raises(PermissionError), folder.held():
-        pass
+def test_runs_may_be_kept_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("FINGAN_RUNS", str(tmp_path / "shared"))
+    assert runs_root("s3://bucket/models") == runs_root("registry") == tmp_path / "shared"
 
 
 def test_results_come_back(folder):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fingan.cluster.driver import MOST_THREADS, threads_of
+from fingan.cluster.trainer import MOST_THREADS, threads_of
 from fingan.config import ComputeConfig
 
 

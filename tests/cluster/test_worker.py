@@ -11,7 +11,7 @@ import torch
 from fingan.cluster import worker
 from fingan.cluster.runs import RunFolder
 from fingan.cluster.worker import FolderHooks, RayHooks, train_worker
-from fingan.errors import CheckpointCorrupt, DataError, TrainingDiverged
+from fingan.errors import CheckpointCorrupt, DataError, FinganError, TrainingDiverged
 from fingan.training import TrainResult, Update
 from tests.tiny import config
 
@@ -29,12 +29,13 @@ def work(folder, monkeypatch):
     """Run a worker of the given rank whose run does what is given; restore the threads."""
     threads = torch.get_num_threads()
 
-    def call(train, rank: int = 0, build=None) -> dict[str, str]:
+    def call(train, rank: int = 0, build=None, driver: str | None = None) -> dict[str, str]:
         context = types.SimpleNamespace(get_world_rank=lambda: rank, get_world_size=lambda: 2)
         monkeypatch.setattr(worker.ray.train, "get_context", lambda: context)
         run = types.SimpleNamespace(train=train)
         monkeypatch.setattr(worker, "_build", (lambda settings, where: run) if build is None else build)
-        return train_worker({"folder": str(folder.path), "threads": 1})
+        word = folder.driver() if driver is None else driver
+        return train_worker({"folder": str(folder.path), "driver": word, "threads": 1})
 
     yield call
     torch.set_num_threads(threads)
@@ -80,7 +81,7 @@ def test_an_unknown_error_is_left_to_rays_retry(work, folder):
 
 
 def test_hooks_write_progress_and_see_a_request_to_stop(folder):
-    hooks = FolderHooks(folder)
+    hooks = FolderHooks(folder, folder.renew())
     hooks.on_update(UPDATE)
     hooks.on_checkpoint(Path("x"), UPDATE)
     assert folder.progress.read_text().count("\n") == 1
@@ -92,6 +93,23 @@ def test_hooks_write_progress_and_see_a_request_to_stop(folder):
 def test_ray_is_told_of_checkpoints_in_plain_numbers(folder, monkeypatch):
     told = []
     monkeypatch.setattr(worker.ray.train, "report", told.append)
-    RayHooks(folder).on_checkpoint(None, UPDATE)
+    RayHooks(folder, "").on_checkpoint(None, UPDATE)
     assert told[0]["step"] == 20
     assert told[0]["score"] != told[0]["score"]
+
+
+def test_workers_of_a_driver_that_was_replaced_write_no_more(work, folder):
+    hooks = FolderHooks(folder, folder.renew())
+    assert not hooks.should_stop()
+    replaced = folder.driver()
+    folder.renew()
+    with pytest.raises(FinganError, match="another driver"):
+        hooks.should_stop()
+
+    def stale(*arguments: object) -> TrainResult:
+        hooks.should_stop()
+        raise AssertionError
+
+    with pytest.raises(FinganError, match="another driver"):
+        work(stale, driver=replaced)
+    assert folder.error() == {}, "the run of the new driver must not hear of it"

@@ -22,6 +22,7 @@ def test_the_defaults_are_those_of_the_contract():
         "schema": None,
         "validation": 0.1,
         "constraints": (),
+        "in_memory": 200_000_000,
     }
     assert (config.network.generator, config.network.discriminator) == ("residual", "residual")
     assert (config.objective.name, config.objective.penalty) == ("relativistic", "first_order")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch.multiprocessing as mp
 
 from fingan.config.loading import from_mapping
 from fingan.data import read_table
 from fingan.data.demo import GERMAN_CREDIT, demo_table_path
-from fingan.fitting import Prepared, prepare
+from fingan.preparation import Prepared, prepare
 from tests.distributed.workers import worker
 from tests.training.toys import SMALL
 
@@ -25,9 +26,20 @@ def german() -> Prepared:
 
 
 @pytest.fixture(scope="session")
-def groups(german: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def streamed(german: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The same loans in ten row groups, encoded into files."""
+    folder = tmp_path_factory.mktemp("streamed")
+    loans = folder / "loans.parquet"
+    pq.write_table(read_table(demo_table_path(GERMAN_CREDIT)), loans, row_group_size=100)
+    config = german.config
+    data = config.data.model_copy(update={"in_memory": 0})
+    return prepare(loans, config.model_copy(update={"data": data}), folder / "rows")
+
+
+@pytest.fixture(scope="session")
+def groups(german: Prepared, streamed: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the workers of all groups left what they found."""
     folder = tmp_path_factory.mktemp("groups")
     (folder / "again").mkdir()
-    mp.spawn(worker, (german, folder), nprocs=4)
+    mp.spawn(worker, (german, streamed, folder), nprocs=4)
     return folder

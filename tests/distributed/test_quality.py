@@ -8,7 +8,8 @@ import torch.multiprocessing as mp
 from fingan.config.loading import from_mapping
 from fingan.data import read_table
 from fingan.data.demo import GERMAN_CREDIT, demo_table_path
-from fingan.fitting import prepare, start
+from fingan.fitting import start
+from fingan.preparation import prepare
 from tests.distributed.workers import full_run, overridden
 
 SETTINGS = (

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -16,9 +17,10 @@ from safetensors.torch import save_file
 
 from fingan.config import Config
 from fingan.errors import CheckpointCorrupt, TrainingDiverged
-from fingan.fitting import Prepared, start
+from fingan.fitting import start
 from fingan.networks import Batch
-from fingan.training import Alone, Group, Reducer, Run, load_newest
+from fingan.preparation import Prepared
+from fingan.training import Alone, Group, Reducer, Run, load_newest, rows
 from tests.training.toys import Recorder, Tamper, Tampered, digest, weights_score
 
 PARITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
@@ -28,6 +30,8 @@ PARITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "wasserstein": (("objective.name=wasserstein_gp", "objective.discriminator_steps=2"), (3,)),
 }
 FP64, FP32 = ("compute.precision=fp64", "training.steps=100"), ("compute.precision=fp32", "training.steps=20")
+STORED, STORED_WORLDS = {"fp64": (*FP64, "training.steps=40"), "fp32": FP32}, (2, 4)
+"""How, and by how many workers, is trained on rows in files: two epochs and a half in fp64."""
 
 
 def overridden(config: Config, overrides: tuple[str, ...]) -> Config:
@@ -59,6 +63,14 @@ def build(
 def train_parity(prepared: Prepared, name: str, precision: tuple[str, ...], reducer: Reducer) -> Run:
     overrides, _ = PARITY[name]
     run = build(prepared, (*overrides, *precision), reducer)
+    run.train()
+    return run
+
+
+def train_stored(streamed: Prepared, precision: tuple[str, ...], reducer: Reducer) -> Run:
+    """A run on rows in files, whose windows are smaller than a shard."""
+    with patch.object(rows, "WINDOW_ROWS", 20):
+        run = build(streamed, precision, reducer)
     run.train()
     return run
 
@@ -152,18 +164,22 @@ def full_run(rank: int, prepared: Prepared, folder: Path) -> None:
     in_group(folder, 2, rank, train)
 
 
-def worker(rank: int, prepared: Prepared, folder: Path) -> None:
+def worker(rank: int, prepared: Prepared, streamed: Prepared, folder: Path) -> None:
     """Everything that one of four processes does, in groups of 2, 3 and 4."""
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
 
+    def save(run: Run, name: str) -> None:
+        tensors = {k: v.contiguous() for k, v in run.state.tensors().items()}
+        save_file(tensors, folder / f"{name}-{rank}.safetensors")
+
     def parity(world: int) -> None:
-        for name, (_, worlds) in PARITY.items():
-            for label, precision in (("fp64", FP64), ("fp32", FP32)):
+        for label, precision in (("fp64", FP64), ("fp32", FP32)):
+            for name, (_, worlds) in PARITY.items():
                 if world in worlds:
-                    run = train_parity(prepared, name, precision, Group())
-                    tensors = {k: v.contiguous() for k, v in run.state.tensors().items()}
-                    save_file(tensors, folder / f"{name}-{label}-{world}-{rank}.safetensors")
+                    save(train_parity(prepared, name, precision, Group()), f"{name}-{label}-{world}")
+            if world in STORED_WORLDS:
+                save(train_stored(streamed, STORED[label], Group()), f"stored-{label}-{world}")
 
     for world in (2, 3, 4):
         if rank < world:

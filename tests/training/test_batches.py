@@ -15,7 +15,7 @@ from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, DataError
 from fingan.networks import Batch
 from fingan.training import BatchSource, Conditioning, conditioning_of
-from fingan.training.batches import RareCodes, shard_bounds
+from fingan.training.batches import shard_bounds
 from tests.training.toys import CONDITIONING, FREE, LABEL_UNIT, LAYOUT, NONE, make_source, settings, table
 
 ONE_NUMBER = Layout(1, (), 1, (0,), (NONE,))
@@ -170,17 +170,6 @@ def test_rare_classes_are_shown_as_conditions_and_nowhere_else():
     drawn = ~is_open & (rows != plain_rows).any(1)
     assert float(rare[is_open].mean()) == pytest.approx(13 / 400, abs=0.01)
     assert float(rare[drawn].mean()) == pytest.approx(0.155, abs=0.04)
-
-
-def test_rare_codes_reach_every_row_of_every_code_and_no_other():
-    codes = np.array([2, 0, 2, 5, 2, 0, 5, 2], dtype=np.int32)
-    grid = torch.linspace(0, 1, 201)
-    pairs = torch.cartesian_prod(grid, grid)
-    rows = RareCodes(codes).draw(pairs[:, 0], pairs[:, 1]).numpy()
-    assert set(rows) == set(range(8))
-    shares = np.bincount(codes[rows], minlength=6) / len(rows)
-    weights = np.sqrt([2, 0, 4, 0, 0, 2])
-    np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.01)
 
 
 def test_dense_rows_hold_the_fields():

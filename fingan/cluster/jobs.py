@@ -1,0 +1,282 @@
+"""Jobs on a cluster that is reached through its dashboard: submit, follow, take over the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import RayError
+
+import fingan
+from fingan.cluster.address import Address
+from fingan.cluster.dashboard import refuse_open_dashboard
+from fingan.cluster.following import InThread, follow
+from fingan.cluster.runs import RUNS_VARIABLE
+from fingan.config import Config, from_mapping, to_mapping, to_yaml
+from fingan.data import data_name
+from fingan.errors import ConfigError, FinganError
+from fingan.registry import check_name
+
+LARGEST_UPLOAD = 100 << 20
+"""Bytes of a data file that is sent along with a job."""
+
+STOP_SECONDS = 120
+"""Given to a job that is asked to stop, to write its state and publish its best."""
+
+_INTERRUPTED = 130
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that is over.
+
+    Attributes:
+        job: its number at the cluster.
+        exit_code: of the command that it ran; 130 where it was stopped.
+        last_line: of its output.
+    """
+
+    job: str
+    exit_code: int
+    last_line: str
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """A `fingan train` that shall run on a cluster.
+
+    Attributes:
+        data: path or URL of the table.
+        config: as it is here; the job gets a copy.
+        registry: where the cluster keeps its models.
+        name: of the model; the data file's stem otherwise.
+        resume: continue the newest unfinished run of that name.
+    """
+
+    data: str
+    config: Config
+    registry: str
+    name: str | None = None
+    resume: bool = False
+
+    def command(
+        self, *, as_json: bool = False, allow_open_dashboard: bool = False
+    ) -> tuple[list[str], dict[str, Path | bytes]]:
+        """Return the command's arguments, and the files that go with it.
+
+        Raises:
+            ConfigError: data or registry that the cluster cannot find.
+        """
+        files: dict[str, Path | bytes] = {}
+        name = check_name(data_name(self.data) if self.name is None else self.name)
+        words = ["train", _shipped(self.data, files), "--config", "fingan.yaml", "--address", "auto"]
+        words += ["--registry", _found_there(self.registry), "--name", name]
+        words += ["--resume"] * self.resume + ["--json"] * as_json
+        words += ["--allow-open-dashboard"] * allow_open_dashboard
+        config = to_mapping(self.config)
+        if config["data"]["schema"] is not None:
+            files["schema.yaml"] = Path(config["data"]["schema"])
+            config["data"]["schema"] = "schema.yaml"
+        files["fingan.yaml"] = to_yaml(from_mapping(config)).encode()
+        return words, files
+
+
+def _shipped(data: str, files: dict[str, Path | bytes]) -> str:
+    """Return how a job names a table that is named `data` here; a small file is added to its `files`.
+
+    URLs, and absolute paths of what is not a small file here, stand for what the cluster finds there.
+
+    Raises:
+        ConfigError: a relative path that the cluster cannot find.
+    """
+    if _URL.match(data):
+        return data
+    path = Path(data).expanduser()
+    if path.is_file() and path.stat().st_size <= LARGEST_UPLOAD:
+        files[f"data/{path.name}"] = path
+        return f"data/{path.name}"
+    if not path.is_absolute():
+        raise ConfigError(
+            f"{data!r} is not a file of at most {LARGEST_UPLOAD >> 20} MiB, so it is not sent with the job; "
+            "name an absolute path or a URL that the nodes of the cluster can read"
+        )
+    return str(path)
+
+
+def _found_there(registry: str) -> str:
+    """Return a registry's place, which must not depend on this directory.
+
+    Raises:
+        ConfigError: it does, and the job's directory ends with the job.
+    """
+    if _URL.match(registry) or Path(registry).is_absolute():
+        return registry
+    raise ConfigError(
+        f"--registry {registry!r} lies relative to this directory, which the cluster does not have; "
+        "name an absolute path on storage that its nodes share, or a URL"
+    )
+
+
+def submit(
+    arguments: Sequence[str],
+    files: Mapping[str, Path | bytes],
+    place: Address,
+    on_output: Callable[[str], None],
+    on_stage: Callable[[str], None],
+    allow_open_dashboard: bool = False,
+) -> Finished:
+    """Run `python -m fingan …` as a job with this version of fingan, and follow it to its end.
+
+    Ctrl-C asks the job to stop and follows on; a second one leaves it to itself.
+
+    Args:
+        arguments: of the command.
+        files: name in the job's directory → file or content to put there.
+        place: of the dashboard.
+        on_output: takes what the job prints.
+        on_stage: takes what happens to the job.
+        allow_open_dashboard: accept a dashboard that asks for no token.
+
+    Raises:
+        ConfigError: no dashboard answers there, it refuses our token, or it asks for none.
+        FinganError: the job did not run, or was lost from sight.
+    """
+    refuse_open_dashboard(place.text, allow_open_dashboard)
+    client = _client(place)
+    with tempfile.TemporaryDirectory(prefix="fingan-job-") as folder:
+        _lay_out(Path(folder), files)
+        try:
+            # A CPU of its own moves the driver to a node that has one: the head should not work.
+            job: str = client.submit_job(
+                entrypoint=shlex.join(["python", "-m", "fingan", *arguments]),
+                runtime_env=_environment(folder),
+                entrypoint_num_cpus=1,
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise FinganError(
+                f"the cluster at {place.text} does not take the job: {_first(error)}"
+            ) from error
+    on_stage(f"job {job} at {place.text}")
+    return _follow(client, job, on_output, on_stage)
+
+
+def describe_dashboard(place: Address, allow_open_dashboard: bool) -> dict[str, Any]:
+    """Return what a dashboard says of itself.
+
+    Raises:
+        ConfigError: see `submit`.
+    """
+    refuse_open_dashboard(place.text, allow_open_dashboard)
+    client = _client(place)
+    return {"address": place.text, "ray": client.get_version(), "jobs": len(client.list_jobs())}
+
+
+def _client(place: Address) -> Any:
+    from ray.job_submission import JobSubmissionClient
+
+    if any(name in os.environ for name in _TOKENS):
+        # Ray sends a token only where it is told to, even when it has one.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        return JobSubmissionClient(place.text)
+    except (RuntimeError, ValueError, OSError, RayError) as error:
+        raise ConfigError(
+            f"no dashboard takes jobs at {place.text}: {_first(error)}; "
+            "check the address; where it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+        ) from error
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _lay_out(folder: Path, files: Mapping[str, Path | bytes]) -> None:
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            target.write_bytes(content)
+        else:
+            shutil.copyfile(content, target)
+
+
+def _environment(folder: str) -> dict[str, Any]:
+    package = Path(fingan.__file__).parent
+    return {
+        "working_dir": folder,
+        "py_modules": [str(package)],
+        "excludes": ["__pycache__"],
+        # An interrupt, which fingan answers by stopping and publishing, and time for that.
+        "env_vars": {
+            "RAY_JOB_STOP_SIGNAL": "SIGINT",
+            "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+            **{name: os.environ[name] for name in (RUNS_VARIABLE,) if name in os.environ},
+        },
+    }
+
+
+class _Output:
+    """Passes a job's output on by lines, and remembers the last one."""
+
+    def __init__(self, on_output: Callable[[str], None]) -> None:
+        self._on_output, self._rest, self.last = on_output, "", ""
+        self._lines: list[str] = []
+
+    def take(self, text: str) -> None:
+        """Take a piece of output."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        self._lines += lines
+
+    def show(self) -> None:
+        """Pass on what has come since the last call; called in the caller's thread."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            self.last = line or self.last
+            self._on_output(line)
+
+    def finish(self) -> None:
+        """Pass on a last line without an end."""
+        if self._rest:
+            self.take("\n")
+        self.show()
+
+
+def _follow(
+    client: Any, job: str, on_output: Callable[[str], None], on_stage: Callable[[str], None]
+) -> Finished:
+    output = _Output(on_output)
+
+    async def tail() -> None:
+        async for text in client.tail_job_logs(job):
+            output.take(text)
+
+    def stop() -> None:
+        on_stage("asking the job to stop and keep its best; Ctrl-C again leaves it running")
+        client.stop_job(job)
+
+    work = InThread(lambda: asyncio.run(tail()))
+    follow(work, output.show, stop)
+    try:
+        work.value()
+    except Exception as error:
+        raise FinganError(f"lost sight of job {job}: {_first(error)}; see `ray job logs {job}`") from error
+    output.finish()
+    details = client.get_job_info(job)
+    if details.driver_exit_code is not None:
+        return Finished(job, int(details.driver_exit_code), output.last)
+    if str(details.status) == "STOPPED":
+        return Finished(job, _INTERRUPTED, output.last)
+    raise FinganError(f"job {job} did not run: {details.message or details.status}")

@@ -1,0 +1,177 @@
+"""Parquet data in parts: files that are read a row group at a time, by any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from fingan.data.clean import clean
+from fingan.data.location import Location, locate, reason
+from fingan.errors import DataError
+
+BLOCK_ROWS = 131_072
+"""Rows that are held at once, however long a row group is."""
+
+_FOOTERS_AT_ONCE = 16
+_ERRORS = (pa.ArrowException, OSError, UnicodeError)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row group.
+
+    Attributes:
+        path: of its file, in the file system of the source.
+        group: number within the file.
+        size: bytes of its values before compression.
+        first: number of its first row in the whole table.
+        rows: its rows.
+        keys: columns that the names of its folders give, with their values.
+    """
+
+    path: str
+    group: int
+    first: int
+    rows: int
+    size: int
+    keys: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PartedTable:
+    """A Parquet file or folder as a list of row groups; small enough to be sent to every worker.
+
+    Attributes:
+        source: path or URL, as given.
+        schema: of all columns, those that folders name included.
+        parts: row groups, in the order of the rows.
+    """
+
+    source: str
+    schema: pa.Schema
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return sum(part.rows for part in self.parts)
+
+    def fingerprint(self) -> str:
+        """Return a digest of names, sizes and types of all parts; of no value."""
+        listed = [[part.path, part.group, part.rows, part.size, part.keys] for part in self.parts]
+        text = json.dumps([self.schema.to_string(), listed], default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read(self, part: Part) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the rows of a part, at most `BLOCK_ROWS` at a time, cleaned as `read_table` does.
+
+        Yields:
+            The number of a block's first row, and the block.
+
+        Raises:
+            DataError: names the file, and the column, value and row within the block.
+        """
+        location = locate(self.source)
+        first = part.first
+        try:
+            with location.filesystem.open_input_file(part.path) as file:
+                data = pq.ParquetFile(file, pre_buffer=False)
+                for batch in data.iter_batches(BLOCK_ROWS, row_groups=[part.group], use_threads=False):
+                    yield first, clean(self._whole(batch, part))
+                    first += batch.num_rows
+        except DataError as error:
+            raise DataError(f"{part.path!r}, from row {first + 1} of the table on: {error}") from error
+        except _ERRORS as error:
+            raise DataError(f"cannot read {part.path!r}: {reason(error)}") from error
+
+    def _whole(self, batch: pa.RecordBatch, part: Part) -> pa.Table:
+        """Return the batch with the columns that its folders name, in the types of the whole."""
+        table = pa.Table.from_batches([batch])
+        for name, value in part.keys:
+            filled = pa.repeat(pa.scalar(value), len(table)).cast(self.schema.field(name).type)
+            table = table.append_column(name, filled)
+        return table.select(self.schema.names).cast(self.schema)
+
+
+def open_parts(source: object) -> PartedTable | None:
+    """Return the row groups of a Parquet file or folder; None for any other source.
+
+    Raises:
+        DataError: it is not there, cannot be read, or its files have different columns.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return None
+    location = locate(source)
+    try:
+        kind = location.filesystem.get_file_info(location.path).type
+        if kind != pafs.FileType.Directory and location.format != "parquet":
+            return None
+        data = parquet_dataset(location)
+        fragments = list(data.get_fragments())
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+            groups = list(pool.map(lambda fragment: fragment.row_groups, fragments))
+    except DataError as error:
+        raise DataError(f"{location.text!r}: {error}") from error
+    except _ERRORS as error:
+        raise DataError(f"cannot read {location.text!r}: {reason(error)}") from error
+    parts, first = [], 0
+    for fragment, own in zip(fragments, groups, strict=True):
+        keys = tuple(sorted(ds.get_partition_keys(fragment.partition_expression).items()))
+        for number, group in enumerate(own):
+            if group.num_rows:
+                parts.append(Part(fragment.path, number, first, group.num_rows, group.total_byte_size, keys))
+            first += group.num_rows
+    return PartedTable(os.fspath(source), data.schema, tuple(parts))
+
+
+def parquet_dataset(location: Location) -> ds.Dataset:
+    """Return the Parquet file or the files of a folder, in the order of their names.
+
+    `key=value` folders are columns.
+
+    Raises:
+        DataError: there is no such file, none in the folder, or files of different columns.
+    """
+    kind = location.filesystem.get_file_info(location.path).type
+    if kind == pafs.FileType.NotFound:
+        raise DataError("there is no such file or folder; check the path")
+    if kind != pafs.FileType.Directory:
+        return ds.dataset([location.path], filesystem=location.filesystem, format="parquet")
+    infos = location.filesystem.get_file_info(pafs.FileSelector(location.path, recursive=True))
+    paths = sorted(
+        i.path for i in infos if i.type == pafs.FileType.File and _is_parquet(i.path, location.path)
+    )
+    if not paths:
+        raise DataError("the folder holds no .parquet file")
+    data = ds.dataset(
+        paths,
+        filesystem=location.filesystem,
+        format="parquet",
+        partitioning=ds.partitioning(flavor="hive"),
+        partition_base_dir=location.path,
+    )
+    first: pa.Schema | None = None
+    for fragment in data.get_fragments():
+        # Arrow would fill or drop what one of the files lacks, silently.
+        if first is not None and fragment.physical_schema.names != first.names:
+            raise DataError(
+                f"the columns of {fragment.path!r} differ from those of {paths[0]!r}; make them alike"
+            )
+        first = fragment.physical_schema
+    return data
+
+
+def _is_parquet(path: str, root: str) -> bool:
+    parts = path[len(root) :].strip("/").split("/")
+    hidden = any(part.startswith((".", "_")) for part in parts)
+    return not hidden and parts[-1].lower().endswith((".parquet", ".pq"))

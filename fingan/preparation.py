@@ -1,0 +1,237 @@
+"""From a source of rows to what training needs of them: checked, split, encoded.
+
+A table that fits is held in memory; a larger one, of Parquet, is surveyed and stored encoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.config import Config
+from fingan.data import conform, infer_schema, range_notes, read_table, require_rows, split_rows
+from fingan.data.parts import PartedTable, open_parts
+from fingan.data.schema import TableSchema
+from fingan.data.survey import Survey
+from fingan.encoding.copies import CopyUnit
+from fingan.encoding.fit import fit_encoder
+from fingan.encoding.rules import check_rules
+from fingan.encoding.stored import StoredTable
+from fingan.encoding.table import EncodedTable, TableEncoder
+from fingan.encoding.units import CompositeUnit
+from fingan.errors import ConfigError, DataError, NotAvailable
+from fingan.generator.refine import REAL_ROWS
+from fingan.ingest import Each, Recipe, in_turn, store, survey
+from fingan.rng import numpy_generator
+from fingan.types import Int64, Json
+
+FEWEST_ROWS = 10
+FEWEST_VALIDATION_ROWS = 50
+VALIDATION_ROWS = 4_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that training needs of the data.
+
+    Attributes:
+        config: the run's configuration.
+        schema: columns and kinds.
+        encoder: fitted on all rows, or on a sample of more than fit into memory.
+        encoded: fields of the training rows.
+        validation: rows held out for selection, at most 4,000; None when there are too few.
+        reference: training rows as they were read, at most 60,000: what refinement learns from.
+        rows: rows of the table, both parts.
+    """
+
+    config: Config
+    schema: TableSchema
+    encoder: TableEncoder
+    encoded: EncodedTable | StoredTable
+    validation: pa.Table | None
+    reference: pa.Table
+    rows: int
+
+
+def large_parts(source: object, config: Config) -> PartedTable | None:
+    """Return the parts of a table that is too large to be held; None for one that is not.
+
+    Only Parquet comes in parts: any other source is read whole.
+
+    Raises:
+        DataError: a Parquet source that cannot be read.
+    """
+    parts = open_parts(source)
+    if parts is None or parts.rows * len(parts.schema.names) <= config.data.in_memory:
+        return None
+    return parts
+
+
+def read_training_rows(source: object, config: Config) -> tuple[pa.Table, TableSchema]:
+    """Read a table and bring it into the configured or inferred schema.
+
+    Raises:
+        ConfigError: a target, schema or condition that does not fit the table.
+        DataError: a table that cannot be read or differs from its schema.
+    """
+    given = _given_schema(config)
+    return _in_schema(read_table(source, given), given, config)
+
+
+def _given_schema(config: Config) -> TableSchema | None:
+    if config.kind != "table":
+        raise NotAvailable("price series (kind: series) are not available yet; tables are")
+    path = config.data.schema_path
+    return None if path is None else TableSchema.read(path)
+
+
+def _in_schema(table: pa.Table, given: TableSchema | None, config: Config) -> tuple[pa.Table, TableSchema]:
+    """Return the table in its schema, and the schema: the given one, or as inferred."""
+    target = config.data.target
+    require_rows(table, FEWEST_ROWS, "training")
+    schema = infer_schema(table, target) if given is None else given
+    if target is not None and schema.column(target).kind == "identifier":
+        raise ConfigError(f"the target {target!r} is an identifier; choose another column or change its kind")
+    for name in config.conditioning.columns if isinstance(config.conditioning.columns, tuple) else ():
+        schema.column(name)
+    # A user may have struck columns from an edited schema: they are left out, not refused.
+    return conform(table, schema, drop_extra=given is not None), schema
+
+
+def _check_batch(train: int, rows: int, config: Config) -> None:
+    if train < config.training.batch_size:
+        raise DataError(
+            f"{train} training rows ({rows} less the validation part) are fewer than a batch "
+            f"of {config.training.batch_size}; set training.batch_size to at most {train}"
+        )
+
+
+def _split(table: pa.Table, config: Config) -> tuple[Int64, Int64]:
+    """Return the numbers of the training and of the validation rows."""
+    target = config.data.target
+    labels = None if target is None else table[target].to_numpy()
+    train, held = split_rows(table.num_rows, config.data.validation, config.seed, labels)
+    _check_batch(train.size, table.num_rows, config)
+    return train, held
+
+
+def _drawn(rows: Int64, most: int, seed: int, purpose: str) -> Int64:
+    """Return at most so many of the rows, drawn from all of them.
+
+    The first ones would be another population where a table is sorted, by time or by class.
+    """
+    return np.sort(numpy_generator(seed, purpose).permutation(rows)[:most])
+
+
+def prepare(source: object, config: Config, root: Path | None = None, each: Each = in_turn) -> Prepared:
+    """Read, check, split and encode a table.
+
+    Args:
+        source: the table, in any form that `read_table` takes.
+        config: of the run.
+        root: folder for the encoded rows of a table that is too large to be held.
+        each: applies a function to each part of such a table.
+
+    Raises:
+        ConfigError: a target, schema or constraint that does not fit the table.
+        DataError: a table that cannot be learned from.
+    """
+    parts = large_parts(source, config)
+    if parts is not None:
+        return _prepare_parts(parts, config, root, each)
+    table, schema = read_training_rows(source, config)
+    train, held = _split(table, config)
+    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
+    drawn = _drawn(held, VALIDATION_ROWS, config.seed, "validation")
+    validation = None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(drawn))
+    encoded = encoder.encode(table.take(pa.array(train)))
+    reference = table.take(pa.array(_drawn(train, REAL_ROWS, config.seed, "reference")))
+    return Prepared(config, schema, encoder, encoded, validation, reference, table.num_rows)
+
+
+def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: Each) -> Prepared:
+    if root is None:
+        raise ConfigError(
+            f"{parts.rows:,} rows of {len(parts.schema.names)} columns are more than data.in_memory allows; "
+            "train with `fingan train` or Synthesizer.fit, or raise data.in_memory"
+        )
+    known = survey(parts, config.seed, each)
+    encoder, sample = _fitted(known, config)
+    # A place in the sample's order says what a row is for: first the validation's, then training's.
+    held = _held_of(parts, config)
+    _check_batch(parts.rows - held, parts.rows, config)
+    # Taken, not sliced: a slice would carry the whole sample to every worker.
+    order = pa.array(np.arange(len(sample)))
+    validation = sample.take(order.slice(0, held))
+    training = sample.take(order.slice(held, REAL_ROWS))
+    recipe = Recipe(parts, encoder, config.data.constraints, held, config.seed)
+    return Prepared(
+        config=config,
+        schema=encoder.schema,
+        encoder=encoder,
+        encoded=store(recipe, training, root, each),
+        validation=None if held < FEWEST_VALIDATION_ROWS else validation,
+        reference=training,
+        rows=parts.rows,
+    )
+
+
+def _held_of(parts: PartedTable, config: Config) -> int:
+    """Return how many rows are held out: of so many, a share would be more than validation looks at."""
+    return min(VALIDATION_ROWS, round(config.data.validation * parts.rows))
+
+
+def _fitted(known: Survey, config: Config) -> tuple[TableEncoder, pa.Table]:
+    """Return the encoder of a surveyed table, and the conformed sample."""
+    given, rules, target = _given_schema(config), config.data.constraints, config.data.target
+    try:
+        table, schema = _in_schema(known.rows_to_fit(), given, config)
+        check_rules(table, schema, rules)
+    except DataError as error:
+        raise DataError(f"in a sample of the rows: {error}") from error
+    tallies = {
+        spec.name: tally
+        for spec in schema.columns
+        if (tally := known.tallies[spec.name]) is not None and tally.values.type == spec.arrow_type
+    }
+    encoder = fit_encoder(table, schema, rules, target, tallies)
+    return encoder, table.slice(0, len(known.sample))
+
+
+def inspect(source: object, config: Config) -> Json:
+    """Check a table as `prepare` does, and return what was found of it, without training.
+
+    Returns:
+        `rows`, `columns`, `units`, `identifiers`, and `notes` in words on relations found.
+    """
+    parts = large_parts(source, config)
+    if parts is not None:
+        known = survey(parts, config.seed, in_turn)
+        encoder, table = _fitted(known, config)
+        _check_batch(parts.rows - _held_of(parts, config), parts.rows, config)
+        return _facts(encoder, table, parts.rows)
+    table, schema = read_training_rows(source, config)
+    _split(table, config)
+    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
+    return _facts(encoder, table, table.num_rows)
+
+
+def _facts(encoder: TableEncoder, table: pa.Table, rows: int) -> Json:
+    notes = [f"{name} equals {other} in every row" for name, other in encoder.aliases.items()]
+    notes += [f"tied: {', '.join(u.columns)}" for u in encoder.units if isinstance(u, CompositeUnit)]
+    notes += [
+        f"{u.columns[0]} often equals {', '.join(u.sources)}"
+        for u in encoder.units
+        if isinstance(u, CopyUnit)
+    ]
+    notes += [f"identifier, regenerated: {item.column}" for item in encoder.identifiers]
+    return {
+        "rows": rows,
+        "columns": len(encoder.schema.columns),
+        "units": len(encoder.units),
+        "identifiers": [item.column for item in encoder.identifiers],
+        "notes": notes + list(range_notes(table, encoder.schema)),
+    }

@@ -1,0 +1,159 @@
+"""Jobs on a running cluster: real submissions to a head of our own, which asks for a token."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from fingan.cluster.address import Address
+from fingan.cluster.jobs import LARGEST_UPLOAD, TrainingJob, submit
+from fingan.config import from_mapping, load
+from fingan.errors import ConfigError
+from fingan.registry import Registry
+from tests.cluster.heads import REPOSITORY, Head, head
+from tests.tiny import FLAGS, arrow, config
+
+TRAIN = [*FLAGS, "--target", "label", "--workers", "2"]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory) -> Iterator[Head]:
+    with head(tmp_path_factory.mktemp("head")) as found:
+        yield found
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "loans.parquet"
+    pq.write_table(arrow(), path)
+    return path
+
+
+def fingan(env: dict[str, str], *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fingan", *words]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.ray
+def test_a_submitted_training_is_followed_and_publishes(running, table, tmp_path):
+    registry = tmp_path / "models"
+    words = ["train", "loans.parquet", *TRAIN, "--registry", str(registry), "--json"]
+    done = fingan(running.env, *words, "--address", running.dashboard, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert (values["name"], values["version"]) == ("loans", 1)
+    assert "step" in done.stderr
+    assert "rows/s" in done.stderr
+    assert Registry(registry).versions("loans") == [1]
+    (run,) = [p for p in (registry / ".runs" / "loans").iterdir() if p.is_dir()]
+    assert json.loads((run / "starts.jsonl").read_text())["workers"] == 2
+
+
+@pytest.mark.ray
+def test_the_jobs_own_exit_code_comes_back(running, table, tmp_path):
+    words = [
+        "train",
+        "loans.parquet",
+        *FLAGS,
+        "--registry",
+        str(tmp_path / "m"),
+        "--address",
+        running.dashboard,
+    ]
+    done = fingan(running.env, *words, "--target", "lable", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Did you mean 'label'?" in done.stderr
+
+
+@pytest.mark.slow
+def test_entry_points_run_as_jobs_with_fingans_exit_code(running, table, tmp_path):
+    """`ray job submit` itself only tells 0 from 1; the job's record holds the code."""
+    from ray.job_submission import JobSubmissionClient
+
+    rows, kept = tmp_path / "rows.parquet", ["--registry", str(tmp_path / "models")]
+    environment = {"excludes": ["tests", "benchmarks", "docs"], "env_vars": {"OMP_NUM_THREADS": "1"}}
+    commands = {
+        "train": [str(table), *TRAIN],
+        "sample": ["loans", "-n", "10", "-o", str(rows)],
+        "evaluate": ["loans", "--reel", str(table)],
+    }
+    for verb, words in commands.items():
+        submitted = ["submit", "--address", running.dashboard, "--submission-id", verb]
+        submitted += ["--working-dir", str(REPOSITORY), "--runtime-env-json", json.dumps(environment), "--"]
+        entry = ["python", "-m", f"ray_jobs.{verb}", *words, *kept]
+        command = ["ray", "job", *submitted, *entry]
+        done = subprocess.run(command, env=running.env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == (1 if verb == "evaluate" else 0), done.stdout + done.stderr
+    assert pq.read_table(rows).num_rows == 10
+    token = Path(running.env["RAY_AUTH_TOKEN_PATH"]).read_text()
+    client = JobSubmissionClient(running.dashboard, headers={"Authorization": f"Bearer {token}"})
+    assert [client.get_job_info(verb).driver_exit_code for verb in commands] == [0, 0, 2]
+    assert "published loans:1" in client.get_job_logs("train")
+
+
+@pytest.mark.slow
+def test_joining_a_running_ray(running, table, tmp_path):
+    words = ["train", str(table), *TRAIN, "--registry", str(tmp_path / "m"), "--address", running.address]
+    done = fingan(running.env, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "published loans:1" in done.stdout
+    done = fingan(running.env, "check", "--address", running.address, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["cluster"]["nodes"] == 1
+    done = fingan(running.env, "check", "--address", running.dashboard, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["cluster"]["address"] == running.dashboard
+
+
+@pytest.mark.ray
+def test_without_the_token_nothing_is_submitted(running, table, tmp_path):
+    env = {k: v for k, v in running.env.items() if not k.startswith("RAY_AUTH")} | {"HOME": str(tmp_path)}
+    words = ["train", str(table), *TRAIN, "--registry", str(tmp_path / "m"), "--address", running.dashboard]
+    done = fingan(env, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "RAY_AUTH_TOKEN_PATH" in done.stderr
+
+
+def test_what_a_job_takes_along(tmp_path, table, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").write_text("columns: []\n")
+    job = TrainingJob(
+        "loans.parquet", config("data.schema=own.yaml", "seed=7"), "s3://bucket/models", resume=True
+    )
+    words, files = job.command(as_json=True, allow_open_dashboard=True)
+    assert words[:2] == ["train", "data/loans.parquet"]
+    assert words[words.index("--name") + 1] == "loans"
+    assert words[words.index("--registry") + 1] == "s3://bucket/models"
+    assert {"--resume", "--json", "--allow-open-dashboard"} <= set(words)
+    assert files["data/loans.parquet"] == Path("loans.parquet")
+    assert files["schema.yaml"] == Path("own.yaml")
+    (tmp_path / "there.yaml").write_bytes(files["fingan.yaml"])
+    there = load(tmp_path / "there.yaml")
+    assert there.seed == 7
+    assert there.data.schema_path == str(tmp_path / "schema.yaml")
+
+
+def test_data_that_stay_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    large = tmp_path / "large.parquet"
+    with large.open("wb") as file:
+        file.truncate(LARGEST_UPLOAD + 1)
+    plain = from_mapping({})
+    for place in ("s3://bucket/x.parquet", "/there/x.parquet", str(large)):
+        words, files = TrainingJob(place, plain, "/shared/models").command()
+        assert words[1] == place
+        assert list(files) == ["fingan.yaml"]
+    for place in ("large.parquet", "nowhere.csv"):
+        with pytest.raises(ConfigError, match="absolute path or a URL"):
+            TrainingJob(place, plain, "/shared/models").command()
+    with pytest.raises(ConfigError, match="--registry 'models' lies relative"):
+        TrainingJob("s3://bucket/x.parquet", plain, "models").command()
+
+
+def test_where_no_dashboard_answers(tmp_path):
+    with pytest.raises(ConfigError, match=r"no dashboard takes jobs at http://127.0.0.1:9"):
+        submit(["models", "list"], {}, Address("http://127.0.0.1:9"), print, print)
