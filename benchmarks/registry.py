@@ -18,6 +18,8 @@ NAMES = (
     "scale",
     "missing",
     "workers",
+    "scaling",
+    "faults",
 )
 
 

@@ -17,8 +17,9 @@ import torch
 from fingan.cli.options import configuration
 from fingan.cluster import train
 from fingan.config import Config
-from fingan.fitting import finish, prepare, start
+from fingan.fitting import finish, start
 from fingan.generator import Generator
+from fingan.preparation import prepare
 from fingan.training import TrainResult
 
 LOOK_SECONDS = 0.5

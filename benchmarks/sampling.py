@@ -29,9 +29,10 @@ from benchmarks.markdown import grid
 from benchmarks.results import Results, Row
 from benchmarks.runs import settings
 from fingan.config import SamplingConfig
-from fingan.fitting import finish, prepare, start
+from fingan.fitting import finish, start
 from fingan.generator import Generator
 from fingan.networks import keep_freed_memory
+from fingan.preparation import prepare
 
 TABLES = ("adult", "default")
 PRECISIONS = ("bf16", "fp32")

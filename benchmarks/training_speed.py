@@ -12,7 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +26,10 @@ from benchmarks.profiling import KINDS, shares
 from benchmarks.results import Results, Row
 from benchmarks.runs import settings, train_by_ray
 from benchmarks.straightforward import Straightforward
-from fingan.fitting import Prepared, prepare, start
+from fingan.encoding.table import EncodedTable
+from fingan.fitting import start
 from fingan.networks import keep_freed_memory
+from fingan.preparation import Prepared, prepare
 
 TABLES = ("adult", "default")
 PRECISIONS = ("bf16", "fp32")
@@ -54,7 +56,8 @@ def variants(dataset: str, steps: int) -> dict[str, Callable[[], object]]:
 
     def plain(penalty_every: int) -> Callable[[], object]:
         prepared = _prepared(part.train, part.target, steps)
-        run = Straightforward(prepared.encoded, prepared.encoder.layout, prepared.config, penalty_every)
+        encoded = cast(EncodedTable, prepared.encoded)
+        run = Straightforward(encoded, prepared.encoder.layout, prepared.config, penalty_every)
         return lambda: [run.step() for _ in range(steps)]
 
     ours = {precision: package(precision) for precision in PRECISIONS}

@@ -13,8 +13,9 @@ from benchmarks.runs import settings, train_alone
 from benchmarks.stability import FAMILIES
 from benchmarks.stability import table as stability_table
 from fingan.encoding.copies import CopyUnit
-from fingan.fitting import prepare, start
+from fingan.fitting import start
 from fingan.generator import identity
+from fingan.preparation import prepare
 from tests import tiny
 from tests.benchmarks import toys
 

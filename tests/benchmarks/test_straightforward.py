@@ -9,7 +9,8 @@ import torch
 from benchmarks.profiling import KINDS, shares
 from benchmarks.straightforward import Straightforward
 from benchmarks.training_speed import table
-from fingan.fitting import prepare, start
+from fingan.fitting import start
+from fingan.preparation import prepare
 from tests import tiny
 from tests.benchmarks import toys
 
