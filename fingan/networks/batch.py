@@ -90,4 +90,11 @@ def _moved(
     """Return the tensors of a record by name, on a device, floating ones in a type."""
     values = {field.name: getattr(holder, field.name) for field in fields(holder)}
     tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
-    return {n: t.to(device, dtype if t.is_floating_point() else None) for n, t in tensors.items()}
+    return {n: _sent(t, device, dtype if t.is_floating_point() else None) for n, t in tensors.items()}
+
+
+def _sent(tensor: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor on a device in a type; to a GPU from pinned memory, without waiting for the copy."""
+    if device is None or torch.device(device).type != "cuda" or tensor.is_cuda:
+        return tensor.to(device, dtype)
+    return tensor.to(dtype=dtype).pin_memory().to(device, non_blocking=True)

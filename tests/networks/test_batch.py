@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from tests.networks.toy import MIXED, make_batch
@@ -32,3 +33,13 @@ def test_steps_add_to_numbers_and_go_between_codes():
     torch.testing.assert_close(there[:, first:], expected)
     for block in there[:, first:].split(MIXED.widths, dim=1):
         torch.testing.assert_close(block.sum(dim=1), torch.ones(8))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_batch_on_a_gpu_holds_the_same_numbers():
+    batch = make_batch(MIXED, 4, noise=3, every=2)
+    there = batch.to("cuda", torch.float32)
+    torch.cuda.synchronize()
+    assert there.rows.is_cuda
+    assert torch.equal(there.rows.cpu(), batch.rows.float())
+    assert torch.equal(there.penalised.cpu(), batch.penalised)
