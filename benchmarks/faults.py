@@ -29,8 +29,9 @@ from fingan.cluster.session import ray_session
 from fingan.config import Config
 from fingan.rng import numpy_generator
 from fingan.training import Update
+from fingan.training.loop import WINDOW
 
-STEPS, EVERY, WINDOW = 400, 40, 20
+STEPS, EVERY = 400, 40
 MOST_SECONDS = 30.0
 SETS = (
     "training.time_budget=null",
@@ -48,7 +49,8 @@ class _Killer:
     """Kills a worker once the run has reached a step, and times the run's way back to where it was."""
 
     def __init__(self, at: int) -> None:
-        self.at, self.steps = at, list[int]()
+        self.at = at
+        self.resumed: int | None = None
         self.killed: float | None = None
         self.back: float | None = None
         self.reached = 0
@@ -62,7 +64,7 @@ class _Killer:
         elif self.killed is not None and self.back is None and update.restarts:
             self.back = time.monotonic() - self.killed
             # The first window after the start tells of its own steps too.
-            self.steps.append(update.step - WINDOW)
+            self.resumed = update.step - WINDOW
 
 
 def _config() -> Config:
@@ -90,7 +92,7 @@ def run_one(at: int | None) -> dict[str, Any]:
             "weights": _weights(Path(folder)),
             "killed_at": killer.reached,
             "recovery_seconds": killer.back,
-            "lost_steps": killer.reached - killer.steps[0] if killer.steps else 0,
+            "lost_steps": 0 if killer.resumed is None else killer.reached - killer.resumed,
         }
 
 

@@ -88,18 +88,20 @@ def _join(rank: int, world: int, port: int) -> None:
         dist.init_process_group("gloo", rank=rank, world_size=world)
 
 
+def _take(run: Run, steps: int) -> None:
+    for _ in range(steps):
+        run._step()
+        run.state.progress.step += 1
+
+
 def _train(rank: int, world: int, port: int, batch: int, steps: int, queue: Any) -> None:
     """Take steps on one worker; rank 0 tells how long they took."""
     _join(rank, world, port)
     run, reducer = _build(world, batch)
-    for _ in range(WARM_UP):
-        run._step()
-        run.state.progress.step += 1
+    _take(run, WARM_UP)
     reducer.seconds, reducer.sent, reducer.calls = 0.0, 0, 0
     wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(steps):
-        run._step()
-        run.state.progress.step += 1
+    _take(run, steps)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     spent = torch.tensor([cpu], dtype=torch.float64)
     reducer.sum_(spent)

@@ -18,7 +18,6 @@ from fingan.data.schema import TableSchema
 from fingan.data.survey import Survey
 from fingan.encoding.copies import CopyUnit
 from fingan.encoding.fit import fit_encoder
-from fingan.encoding.rules import check_rules
 from fingan.encoding.stored import StoredTable
 from fingan.encoding.table import EncodedTable, TableEncoder
 from fingan.encoding.units import CompositeUnit
@@ -189,15 +188,14 @@ def _fitted(known: Survey, config: Config) -> tuple[TableEncoder, pa.Table]:
     given, rules, target = _given_schema(config), config.data.constraints, config.data.target
     try:
         table, schema = _in_schema(known.rows_to_fit(), given, config)
-        check_rules(table, schema, rules)
+        tallies = {
+            spec.name: tally
+            for spec in schema.columns
+            if (tally := known.tallies[spec.name]) is not None and tally.values.type == spec.arrow_type
+        }
+        encoder = fit_encoder(table, schema, rules, target, tallies)
     except DataError as error:
         raise DataError(f"in a sample of the rows: {error}") from error
-    tallies = {
-        spec.name: tally
-        for spec in schema.columns
-        if (tally := known.tallies[spec.name]) is not None and tally.values.type == spec.arrow_type
-    }
-    encoder = fit_encoder(table, schema, rules, target, tallies)
     return encoder, table.slice(0, len(known.sample))
 
 

@@ -13,15 +13,13 @@ import typer
 
 from fingan.cli import data, demo, evaluate, later, models, sample, train
 from fingan.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, fail
+from fingan.cluster.following import WORK
 from fingan.errors import FinganError
 
 # The base of all errors of parsing; Typer exports it under no name of its own.
 _UsageProblem: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
-
-WORK = "fingan-work"
-"""Name of the thread in which a driver lets training run."""
 
 app = typer.Typer(
     name="fingan",

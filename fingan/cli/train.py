@@ -8,7 +8,9 @@ import typer
 
 from fingan.cli.console import EXIT_INTERRUPTED, Console
 from fingan.cli.options import (
-    Address,
+    Address as AddressOption,
+)
+from fingan.cli.options import (
     AsJson,
     ConfigFile,
     Data,
@@ -19,6 +21,7 @@ from fingan.cli.options import (
     Target,
     configuration,
 )
+from fingan.cluster.address import Address
 from fingan.errors import NotAvailable
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ def train(
     seed: Seed = None,
     resume: Resume = False,
     registry: RegistryRoot = "registry",
-    address: Address = None,
+    address: AddressOption = None,
     allow_open_dashboard: OpenDashboard = False,
     as_json: AsJson = False,
 ) -> int:
@@ -68,11 +71,12 @@ def train(
         seed=seed,
     )
     console = Console(as_json)
-    if address is not None and address.startswith(("http://", "https://")):
+    place = None if address is None else Address(address)
+    if place is not None and place.is_dashboard:
         from fingan.cluster.jobs import TrainingJob
 
         job = TrainingJob(data, settings, registry, name, resume)
-        return _submit(console, job, address, allow_open_dashboard)
+        return _submit(console, job, place, allow_open_dashboard)
     from fingan import cluster
 
     trained = cluster.train(
@@ -96,13 +100,12 @@ def train(
     return EXIT_INTERRUPTED if trained.interrupted else 0
 
 
-def _submit(console: Console, training: TrainingJob, address: str, allow_open_dashboard: bool) -> int:
+def _submit(console: Console, training: TrainingJob, place: Address, allow_open_dashboard: bool) -> int:
     """Run the command as a job; return the job's exit code."""
-    from fingan.cluster.address import Address
     from fingan.cluster.jobs import submit
 
     arguments, files = training.command(as_json=console.as_json, allow_open_dashboard=allow_open_dashboard)
-    done = submit(arguments, files, Address(address), console.note, console.stage, allow_open_dashboard)
+    done = submit(arguments, files, place, console.note, console.stage, allow_open_dashboard)
     if console.as_json:
         typer.echo(done.last_line)
     else:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 
@@ -17,6 +17,7 @@ from fingan.cluster.address import Address
 from fingan.cluster.dashboard import refuse_open_dashboard
 from fingan.config import ComputeConfig
 from fingan.errors import ConfigError, FinganError
+from fingan.ingest import Item, Result
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -31,9 +32,6 @@ _EMBEDDED = {
 }
 START_SECONDS = 30
 """A group of workers that has not come up after so long is asked for anew, with the nodes of that time."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)

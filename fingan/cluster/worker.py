@@ -81,12 +81,6 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
     folder = RunFolder(Path(settings["folder"]))
     if known := folder.error():
         return known
-    if not (folder.path / "run.json").exists():
-        return {
-            "error": "FinganError",
-            "message": f"the run's folder {folder.path} is not to be seen on the node of a worker; "
-            "name a --registry (or FINGAN_RUNS) on storage that all nodes share",
-        }
     rank = ray.train.get_context().get_world_rank()
     try:
         run = _build(settings, folder)
@@ -107,6 +101,11 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
 
 def _build(settings: dict[str, Any], folder: RunFolder) -> Run:
     """Build this worker's run, and continue from the newest checkpoint if there is one."""
+    if not (folder.path / "run.json").exists():
+        raise FinganError(
+            f"the run's folder {folder.path} is not to be seen on the node of a worker; "
+            "name a --registry (or FINGAN_RUNS) on storage that all nodes share"
+        )
     reducer: Reducer = Group() if ray.train.get_context().get_world_size() > 1 else Alone()
     prepared = ray.get(settings["prepared"])
     device = ray.train.torch.get_device()

@@ -15,6 +15,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from fingan.cluster.runs import RunFolder, runs_root
+from tests.processes import family, largest_difference
 from tests.tiny import FLAGS, arrow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,14 +56,6 @@ def driver(folder: Path, *words: str, env: dict[str, str] | None = None) -> Iter
         psutil.wait_procs(left, timeout=10)
 
 
-def family(process: psutil.Popen) -> list[psutil.Process]:
-    """Return the living descendants of a process."""
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
 def run_of(folder: Path) -> RunFolder:
     """Return the newest run."""
     runs = sorted(p for p in (runs_root(folder / "models") / "m").glob("*") if p.is_dir())
@@ -97,8 +90,6 @@ def end_of(process: psutil.Popen, folder: Path, seconds: float = 180.0) -> None:
     assert code == 0, (folder / "driver.log").read_text()[-4000:]
 
 
-def largest_difference(one: Path, other: Path) -> float:
+def between(one: Path, other: Path) -> float:
     """Return by how much the weights of two finished runs differ."""
-    ours, theirs = (run_of(folder).load_result().weights for folder in (one, other))
-    assert ours.keys() == theirs.keys()
-    return max(float((ours[n] - theirs[n]).abs().max()) for n in ours)
+    return largest_difference(*(run_of(folder).load_result() for folder in (one, other)))

@@ -14,14 +14,14 @@ import pytest
 from tests.chaos.drivers import (
     EVERY,
     STEPS,
+    between,
     driver,
     end_of,
-    family,
-    largest_difference,
     run_of,
     steps_of,
     wait_for_step,
 )
+from tests.processes import family, train_workers
 
 WORKERS = ("--workers", "2")
 
@@ -48,18 +48,14 @@ def test_a_killed_driver_without_workers_is_resumed_at_once(tmp_path):
     assert reached < STEPS
     finished(tmp_path, "--resume")
     (tmp_path / "other").mkdir()
-    assert largest_difference(tmp_path, finished(tmp_path / "other")) == 0.0
-
-
-def workers_of(process: psutil.Popen) -> list[psutil.Process]:
-    return [child for child in family(process) if "RayTrainWorker" in child.name()]
+    assert between(tmp_path, finished(tmp_path / "other")) == 0.0
 
 
 @pytest.mark.chaos
 def test_a_killed_driver_takes_its_workers_along_and_its_run_is_resumed(undisturbed, tmp_path):
     with driver(tmp_path, *WORKERS) as process:
         wait_for_step(tmp_path, 2 * EVERY)
-        trained, left = workers_of(process), family(process)
+        trained, left = train_workers(process), family(process)
         process.kill()
         process.wait(10)
         _, alive = psutil.wait_procs(trained, timeout=30)
@@ -80,7 +76,7 @@ def test_a_killed_driver_takes_its_workers_along_and_its_run_is_resumed(undistur
     again = [s for s, before in zip(steps_of(tmp_path)[1:], steps_of(tmp_path), strict=False) if s <= before]
     assert len(again) <= 1
     assert all(s > reached - EVERY for s in again), "more was lost than one checkpoint interval"
-    assert largest_difference(tmp_path, undisturbed) == 0.0
+    assert between(tmp_path, undisturbed) == 0.0
 
 
 @pytest.mark.chaos
@@ -89,13 +85,13 @@ def test_a_worker_that_hangs_is_replaced(undisturbed, tmp_path):
         tmp_path, *WORKERS, "--set", "compute.timeout=10s", env={"RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "10"}
     ) as process:
         wait_for_step(tmp_path, 2 * EVERY)
-        victim = workers_of(process)[-1]
+        victim = train_workers(process)[-1]
         victim.send_signal(signal.SIGSTOP)
         end_of(process, tmp_path)
         assert not psutil.pid_exists(victim.pid)
     assert steps_of(tmp_path)[-1] == STEPS
     assert len((run_of(tmp_path).path / "starts.jsonl").read_text().splitlines()) == 2
-    assert largest_difference(tmp_path, undisturbed) == 0.0
+    assert between(tmp_path, undisturbed) == 0.0
 
 
 @pytest.mark.chaos
@@ -104,6 +100,6 @@ def test_workers_killed_again_and_again(undisturbed, tmp_path, kills):
     with driver(tmp_path, *WORKERS) as process:
         for number in range(kills):
             wait_for_step(tmp_path, (2 + 3 * number) * EVERY)
-            workers_of(process)[number % 2].kill()
+            train_workers(process)[number % 2].kill()
         end_of(process, tmp_path)
-    assert largest_difference(tmp_path, undisturbed) == 0.0
+    assert between(tmp_path, undisturbed) == 0.0

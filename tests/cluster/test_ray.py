@@ -17,6 +17,7 @@ from fingan.cluster.session import ray_session
 from fingan.config import ComputeConfig
 from fingan.errors import ConfigError, DataError, FinganError
 from fingan.training import TrainResult, Update
+from tests.processes import largest_difference, train_workers
 from tests.tiny import arrow, config
 
 pytestmark = pytest.mark.ray
@@ -39,16 +40,6 @@ def result_of(trained: cluster.Trained) -> TrainResult:
     return RunFolder(trained.folder).load_result()
 
 
-def largest_difference(ours: TrainResult, theirs: TrainResult) -> float:
-    assert ours.weights.keys() == theirs.weights.keys()
-    return max(float((ours.weights[n] - theirs.weights[n]).abs().max()) for n in ours.weights)
-
-
-def train_workers() -> list[psutil.Process]:
-    """Return the Ray Train workers among this process's own descendants."""
-    return [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in p.name()]
-
-
 class KillsOnce:
     """Kills one Ray Train worker, as the kernel would for memory, after the first checkpoint."""
 
@@ -59,7 +50,7 @@ class KillsOnce:
     def __call__(self, update: Update) -> None:
         self.steps.append(update.step)
         if not self.killed and update.step >= 20:
-            victim = train_workers()[-1]
+            victim = train_workers(psutil.Process())[-1]
             self.killed.append(victim.pid)
             os.kill(victim.pid, signal.SIGKILL)
 
