@@ -7,7 +7,6 @@ import pickle
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,56 +17,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingan import ingest
-from fingan.config import Config, from_mapping
 from fingan.data import infer_schema, parts, read_table
 from fingan.data import survey as survey_module
 from fingan.data.parts import open_parts
-from fingan.data.survey import survey_part
 from fingan.encoding.category import CategoryEncoder
 from fingan.encoding.stored import StoredTable
 from fingan.encoding.table import EncodedTable
 from fingan.encoding.units import ColumnUnit
-from fingan.errors import ConfigError, DataError
+from fingan.errors import DataError
 from fingan.ingest import in_turn
-from fingan.preparation import Prepared, inspect, large_parts, prepare
-from fingan.synthesizer import Synthesizer
-from tests import tiny
+from fingan.preparation import Prepared, inspect, prepare
 from tests.encoding.tables import decoded
+from tests.streamed import ROWS, config, sample_only, table, write
 
-ROWS = 1_200
 HELD = 120
-
-
-def table(rows: int = ROWS, seed: int = 0) -> pa.Table:
-    """Every row has a number of its own; towns lie in regions, some rows have no amount."""
-    rng = np.random.default_rng(seed)
-    town = rng.integers(0, 12, rows)
-    low = rng.integers(0, 500, rows)
-    return pa.table(
-        {
-            "customer": [f"cust-{n:08d}" for n in rng.permutation(10**6)[:rows]],
-            "n": 3 * rng.permutation(rows),
-            "amount": pa.array(rng.gamma(2.0, 100.0, rows).round(2), mask=rng.random(rows) < 0.1),
-            "low": low,
-            "high": low + rng.integers(0, 300, rows),
-            "town": [f"town-{t}" for t in town],
-            "region": [f"region-{t % 4}" for t in town],
-            "label": np.where(rng.random(rows) < 0.04, "bad", "good"),
-        }
-    )
-
-
-def config(*overrides: str, target: str | None = "label") -> Config:
-    own = ("data.in_memory=0", *([f"data.target={target}"] if target else []))
-    return from_mapping({}, (*tiny.SETTINGS, *own, *overrides))
-
-
-def write(folder: Path, whole: pa.Table, files: int = 3, group: int = 150) -> Path:
-    folder.mkdir(exist_ok=True)
-    for k in range(files):
-        first, last = k * len(whole) // files, (k + 1) * len(whole) // files
-        pq.write_table(whole.slice(first, last - first), folder / f"{k}.parquet", row_group_size=group)
-    return folder
 
 
 def changed(whole: pa.Table, name: str, row: int, value: object) -> pa.Table:
@@ -79,10 +42,6 @@ def changed(whole: pa.Table, name: str, row: int, value: object) -> pa.Table:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "data", table())
-
-
-def sample_only(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(ingest, "survey_part", partial(survey_part, sample_rows=rows))
 
 
 def stored(prepared: Prepared) -> StoredTable:
@@ -103,6 +62,46 @@ def multiset(rows: pa.Table, *left_out: str) -> Counter[tuple[object, ...]]:
 
 def without(whole: pa.Table, numbers: pa.ChunkedArray) -> pa.Table:
     return whole.filter(pc.invert(pc.is_in(whole["n"], value_set=numbers.combine_chunks())))
+
+
+def with_rare(count: int, rows: int = ROWS) -> pa.Table:
+    """The table with towns that are each in one row alone."""
+    whole = table(rows)
+    at = np.linspace(20, rows - 20, count).astype(int)
+    town = np.array(whole["town"].to_pylist(), dtype=object)
+    region = np.array(whole["region"].to_pylist(), dtype=object)
+    town[at] = [f"rare-{k}" for k in range(count)]
+    region[at] = "region-0"
+    whole = whole.set_column(5, "town", pa.array(town.tolist()))
+    return whole.set_column(6, "region", pa.array(region.tolist()))
+
+
+def places_outside(monkeypatch: pytest.MonkeyPatch, folder: Path, sample: int) -> list[int]:
+    """Numbers of rows that neither the sample nor a witness shows."""
+    known = open_parts(folder)
+    assert known is not None
+    sample_only(monkeypatch, sample)
+    shown = ingest.survey(known, 0, in_turn).rows_to_fit()["n"].to_pylist()
+    return [k for k, n in enumerate(read_table(folder)["n"].to_pylist()) if n not in shown]
+
+
+Work = Callable[[Any], Any]
+
+
+def interrupted(after: int) -> Callable[[Work, Sequence[Any]], Iterable[Any]]:
+    """Apply a function to all items, but give up storing after some."""
+
+    def each(function: Work, items: Sequence[Any]) -> Iterable[Any]:
+        for number, item in enumerate(items):
+            if number == after and "_store_part" in repr(function):
+                raise KeyboardInterrupt
+            yield function(item)
+
+    return each
+
+
+def stamps(root: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in root.rglob("rows-*")}
 
 
 @pytest.mark.parametrize(("sample", "most"), [(10**6, 131_072), (ROWS, 64), (400, 64)])
@@ -177,18 +176,6 @@ def test_few_held_rows_are_no_validation(folder, tmp_path, overrides, held):
     assert len(stored(prepared)) == ROWS - held
 
 
-def with_rare(count: int, rows: int = ROWS) -> pa.Table:
-    """The table with towns that are each in one row alone."""
-    whole = table(rows)
-    at = np.linspace(20, rows - 20, count).astype(int)
-    town = np.array(whole["town"].to_pylist(), dtype=object)
-    region = np.array(whole["region"].to_pylist(), dtype=object)
-    town[at] = [f"rare-{k}" for k in range(count)]
-    region[at] = "region-0"
-    whole = whole.set_column(5, "town", pa.array(town.tolist()))
-    return whole.set_column(6, "region", pa.array(region.tolist()))
-
-
 @pytest.mark.parametrize("tied", [True, False])
 def test_rows_that_hold_what_the_sample_lacks_are_left_out(tmp_path, monkeypatch, caplog, tied):
     """Combinations are known from the sample alone; so are the levels of a text column of too many."""
@@ -232,15 +219,6 @@ def test_a_block_of_which_nothing_is_known_is_left_out(folder, tmp_path, monkeyp
     prepared = prepare(folder, config(), tmp_path / "rows")
     last = stored(prepared).blocks[-1]
     assert (last.rows, last.left_out) == (0, 1)
-
-
-def places_outside(monkeypatch: pytest.MonkeyPatch, folder: Path, sample: int) -> list[int]:
-    """Numbers of rows that neither the sample nor a witness shows."""
-    known = open_parts(folder)
-    assert known is not None
-    sample_only(monkeypatch, sample)
-    shown = ingest.survey(known, 0, in_turn).rows_to_fit()["n"].to_pylist()
-    return [k for k, n in enumerate(read_table(folder)["n"].to_pylist()) if n not in shown]
 
 
 def test_a_row_that_breaks_a_constraint_is_named_with_its_file(folder, tmp_path, monkeypatch):
@@ -305,25 +283,6 @@ def test_an_identifier_that_extremes_bear_witness_to_stays_one(tmp_path, monkeyp
     assert found["identifiers"] == ["customer", "tx_id"]
 
 
-Work = Callable[[Any], Any]
-
-
-def interrupted(after: int) -> Callable[[Work, Sequence[Any]], Iterable[Any]]:
-    """Apply a function to all items, but give up storing after some."""
-
-    def each(function: Work, items: Sequence[Any]) -> Iterable[Any]:
-        for number, item in enumerate(items):
-            if number == after and "_store_part" in repr(function):
-                raise KeyboardInterrupt
-            yield function(item)
-
-    return each
-
-
-def stamps(root: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in root.rglob("rows-*")}
-
-
 def test_what_is_done_is_not_done_again_but_for_what_is_torn(folder, tmp_path):
     root = tmp_path / "rows"
     with pytest.raises(KeyboardInterrupt):
@@ -374,59 +333,3 @@ def test_parts_may_be_worked_on_elsewhere_and_in_any_order(folder, tmp_path, mon
     assert stored(there).folder.name == stored(here).folder.name
     assert stored(there).blocks == stored(here).blocks
     assert there.validation == here.validation
-
-
-def test_a_table_is_streamed_if_it_is_large_and_parquet(folder, tmp_path):
-    values = ROWS * 8
-    assert large_parts(folder, config(f"data.in_memory={values}")) is None
-    found = large_parts(folder, config(f"data.in_memory={values - 1}"))
-    assert found is not None
-    assert found.rows == ROWS
-    assert large_parts(table(), config()) is None
-    assert isinstance(prepare(table(), config()).encoded, EncodedTable)
-
-
-def test_a_table_that_is_streamed_needs_a_place(folder):
-    wanted = r"1,200 rows of 8 columns are more than data\.in_memory allows; train with `fingan train`"
-    with pytest.raises(ConfigError, match=wanted):
-        prepare(folder, config())
-
-
-def test_what_cannot_be_learned_is_refused(folder, tmp_path):
-    with pytest.raises(DataError, match=r"1080 training rows .* set training\.batch_size to at most 1080"):
-        prepare(folder, config("training.batch_size=1100"), tmp_path)
-    with pytest.raises(ConfigError, match="Did you mean 'label'"):
-        prepare(folder, config(target="labell"), tmp_path)
-    few = write(tmp_path / "few", table(9), files=1)
-    with pytest.raises(DataError, match="the table has 9 rows; training needs at least 10"):
-        prepare(few, config(), tmp_path)
-    pq.write_table(pa.table({"a": pa.array([], pa.int64())}), tmp_path / "none.parquet")
-    with pytest.raises(DataError, match="no rows"):
-        prepare(tmp_path / "none.parquet", config(target=None), tmp_path)
-    assert not list(tmp_path.glob("*/rows-*"))
-
-
-def test_a_folder_is_checked_without_training(folder, monkeypatch):
-    sample_only(monkeypatch, 300)
-    found, held = inspect(folder, config()), inspect(folder, config("data.in_memory=1000000"))
-    assert found["rows"] == ROWS
-    assert found["columns"] == 8
-    assert found["identifiers"] == ["customer"]
-    assert "tied: town, region" in found["notes"] or "tied: region, town" in found["notes"]
-    assert {key: found[key] for key in ("rows", "columns", "identifiers")} == {
-        key: held[key] for key in ("rows", "columns", "identifiers")
-    }
-
-
-def test_a_synthesizer_is_fitted_on_a_folder(folder, monkeypatch, tmp_path):
-    sample_only(monkeypatch, 500)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    model = Synthesizer(config=config()).fit(folder)
-    training = model.generator.metrics["training"]
-    assert (training["rows"], training["steps"]) == (ROWS, 40)
-    sample = model.sample(60, seed=1)
-    assert len(sample) == 60
-    assert list(sample.columns) == table().column_names
-    pairs = set(zip(table()["town"].to_pylist(), table()["region"].to_pylist(), strict=True))
-    assert set(zip(sample["town"], sample["region"], strict=True)) <= pairs
-    assert not list(tmp_path.glob("fingan-rows-*")), "encoded rows are left behind"

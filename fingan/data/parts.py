@@ -117,15 +117,13 @@ def open_parts(source: object) -> PartedTable | None:
         if kind != pafs.FileType.Directory and location.format != "parquet":
             return None
         data = parquet_dataset(location)
-        fragments = list(data.get_fragments())
-        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-            groups = list(pool.map(lambda fragment: fragment.row_groups, fragments))
+        fragments = [(fragment, fragment.row_groups) for fragment in data.get_fragments()]
     except DataError as error:
         raise DataError(f"{location.text!r}: {error}") from error
     except _ERRORS as error:
         raise DataError(f"cannot read {location.text!r}: {reason(error)}") from error
     parts, first = [], 0
-    for fragment, own in zip(fragments, groups, strict=True):
+    for fragment, own in fragments:
         keys = tuple(sorted(ds.get_partition_keys(fragment.partition_expression).items()))
         for number, group in enumerate(own):
             if group.num_rows:
@@ -160,8 +158,12 @@ def parquet_dataset(location: Location) -> ds.Dataset:
         partitioning=ds.partitioning(flavor="hive"),
         partition_base_dir=location.path,
     )
+    fragments = list(data.get_fragments())
+    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+        # Each footer is a request where files lie far away; the fragments keep them.
+        list(pool.map(lambda fragment: fragment.ensure_complete_metadata(), fragments))
     first: pa.Schema | None = None
-    for fragment in data.get_fragments():
+    for fragment in fragments:
         # Arrow would fill or drop what one of the files lacks, silently.
         if first is not None and fragment.physical_schema.names != first.names:
             raise DataError(

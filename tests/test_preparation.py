@@ -1,0 +1,76 @@
+"""Which tables are streamed, and what is refused of them before any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fingan.encoding.table import EncodedTable
+from fingan.errors import ConfigError, DataError
+from fingan.preparation import inspect, large_parts, prepare
+from fingan.synthesizer import Synthesizer
+from tests.streamed import ROWS, config, sample_only, table, write
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "data", table())
+
+
+def test_a_table_is_streamed_if_it_is_large_and_parquet(folder, tmp_path):
+    values = ROWS * 8
+    assert large_parts(folder, config(f"data.in_memory={values}")) is None
+    found = large_parts(folder, config(f"data.in_memory={values - 1}"))
+    assert found is not None
+    assert found.rows == ROWS
+    assert large_parts(table(), config()) is None
+    assert isinstance(prepare(table(), config()).encoded, EncodedTable)
+
+
+def test_a_table_that_is_streamed_needs_a_place(folder):
+    wanted = r"1,200 rows of 8 columns are more than data\.in_memory allows; train with `fingan train`"
+    with pytest.raises(ConfigError, match=wanted):
+        prepare(folder, config())
+
+
+def test_what_cannot_be_learned_is_refused(folder, tmp_path):
+    with pytest.raises(DataError, match=r"1080 training rows .* set training\.batch_size to at most 1080"):
+        prepare(folder, config("training.batch_size=1100"), tmp_path)
+    with pytest.raises(ConfigError, match="Did you mean 'label'"):
+        prepare(folder, config(target="labell"), tmp_path)
+    few = write(tmp_path / "few", table(9), files=1)
+    with pytest.raises(DataError, match="the table has 9 rows; training needs at least 10"):
+        prepare(few, config(), tmp_path)
+    pq.write_table(pa.table({"a": pa.array([], pa.int64())}), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="no rows"):
+        prepare(tmp_path / "none.parquet", config(target=None), tmp_path)
+    assert not list(tmp_path.glob("*/rows-*"))
+
+
+def test_a_folder_is_checked_without_training(folder, monkeypatch):
+    sample_only(monkeypatch, 300)
+    found, held = inspect(folder, config()), inspect(folder, config("data.in_memory=1000000"))
+    assert found["rows"] == ROWS
+    assert found["columns"] == 8
+    assert found["identifiers"] == ["customer"]
+    assert "tied: town, region" in found["notes"] or "tied: region, town" in found["notes"]
+    assert {key: found[key] for key in ("rows", "columns", "identifiers")} == {
+        key: held[key] for key in ("rows", "columns", "identifiers")
+    }
+
+
+def test_a_synthesizer_is_fitted_on_a_folder(folder, monkeypatch, tmp_path):
+    sample_only(monkeypatch, 500)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    model = Synthesizer(config=config()).fit(folder)
+    training = model.generator.metrics["training"]
+    assert (training["rows"], training["steps"]) == (ROWS, 40)
+    sample = model.sample(60, seed=1)
+    assert len(sample) == 60
+    assert list(sample.columns) == table().column_names
+    pairs = set(zip(table()["town"].to_pylist(), table()["region"].to_pylist(), strict=True))
+    assert set(zip(sample["town"], sample["region"], strict=True)) <= pairs
+    assert not list(tmp_path.glob("fingan-rows-*")), "encoded rows are left behind"
