@@ -145,8 +145,7 @@ def leased(path: Path, run: str) -> Iterator[Lease]:
     path.parent.mkdir(parents=True, exist_ok=True)
     claim = _Claim.mine(run)
     try:
-        while not _create(path, claim):
-            _wait_for_death(path, run)
+        _acquire(path, claim)
         lease = Lease(path, claim)
         try:
             yield lease
@@ -158,7 +157,7 @@ def leased(path: Path, run: str) -> Iterator[Lease]:
 
 def _create(path: Path, claim: _Claim) -> bool:
     """Write a new lease; return whether there was none."""
-    draft = path.parent / f"{TEMPORARY}{claim.holder}"
+    draft = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
     try:
         write_new(draft, claim.data())
         os.link(draft, path)  # with its content, and only where there is no such file
@@ -169,8 +168,20 @@ def _create(path: Path, claim: _Claim) -> bool:
     return True
 
 
-def _wait_for_death(path: Path, run: str) -> None:
-    """Return once the lease is gone; take away one whose holder is dead.
+def _acquire(path: Path, claim: _Claim) -> None:
+    """Make the claim the file's content, once no living holder's is.
+
+    Raises:
+        UserError: its holder lives.
+    """
+    while not _create(path, claim):
+        dead = _watch(path, claim.run)
+        if _take_over(path, dead, claim):
+            return
+
+
+def _watch(path: Path, run: str) -> _Claim | None:
+    """Return the claim in a file once its holder is dead, or the file gone; None for an unreadable one.
 
     Raises:
         UserError: its holder lives.
@@ -185,17 +196,34 @@ def _wait_for_death(path: Path, run: str) -> None:
                 "wait for its end, stop it, or choose another --name"
             )
         if (now is not None and now.is_gone()) or time.monotonic() - begun > PATIENCE_SECONDS:
-            _take_away(path, first)
-            return
+            break
         time.sleep(_LOOK_SECONDS)
+    return first
 
 
-def _take_away(path: Path, dead: _Claim | None) -> None:
-    """Remove a dead lease; a new one that another process made in the meantime is put back."""
-    aside = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-    with suppress(FileNotFoundError):
-        os.rename(path, aside)
-        if _Claim.read(aside) != dead:
-            with suppress(FileExistsError):
-                os.link(aside, path)
-        aside.unlink()
+def _take_over(path: Path, dead: _Claim | None, claim: _Claim) -> bool:
+    """Put the claim in a dead one's place; return whether it was still there to be replaced.
+
+    The right to replace a certain claim is a file of its name, which only one process can make. A
+    process that judged the same claim dead, but comes later, finds another in its place.
+    """
+    right = path.parent / f"{TEMPORARY}{'torn' if dead is None else dead.holder}"
+    if not _create(right, claim):
+        _outlast(right)
+        return False
+    try:
+        if not path.exists() or _Claim.read(path) != dead:
+            return False
+        atomic_write_bytes(path, claim.data())
+        return True
+    finally:
+        right.unlink(missing_ok=True)
+
+
+def _outlast(right: Path) -> None:
+    """Wait until a take-over, the matter of a moment, is done; remove what a killed one left."""
+    begun = time.monotonic()
+    while right.exists():
+        if time.monotonic() - begun > PATIENCE_SECONDS:
+            right.unlink(missing_ok=True)
+        time.sleep(_LOOK_SECONDS)

@@ -125,10 +125,19 @@ def test_of_many_who_find_a_dead_lease_one_gets_it(path):
     assert (len(held), len(refused)) == (1, 5)
 
 
-def test_a_lease_that_was_renewed_while_it_was_taken_away_is_put_back(path):
+def test_a_lease_that_was_renewed_before_it_was_taken_over_stays(path):
     write(path, beat=1)
     seen = lease._Claim.read(path)
     write(path, beat=2)
-    lease._take_away(path, seen)
+    assert not lease._take_over(path, seen, lease._Claim.mine("m"))
     assert json.loads(path.read_text())["beat"] == 2
     assert [p.name for p in path.parent.iterdir()] == ["lease.json"]
+
+
+def test_a_take_over_that_was_killed_half_way_is_no_obstacle(path):
+    write(path)
+    seen = lease._Claim.read(path)
+    assert seen is not None
+    assert lease._create(path.parent / f"{lease.TEMPORARY}{seen.holder}", lease._Claim.mine("m"))
+    with leased(path, "m"):
+        assert [p.name for p in path.parent.iterdir()] == ["lease.json"]
