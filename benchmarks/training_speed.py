@@ -3,15 +3,18 @@
     python -m benchmarks training_speed --dataset adult --dataset default
 
 One thread, all variants interleaved in one process, medians over the rounds: on a shared machine
-only the ratios count. Besides, where the time goes, and two threads in one process beside two workers.
+only the ratios count. Besides, where the time goes, two threads in one process beside two workers,
+and what checkpoints cost.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +33,7 @@ from fingan.encoding.table import EncodedTable
 from fingan.fitting import start
 from fingan.networks import keep_freed_memory
 from fingan.preparation import Prepared, prepare
+from fingan.training.checkpoint import save_checkpoint
 
 TABLES = ("adult", "default")
 PRECISIONS = ("bf16", "fp32")
@@ -37,6 +41,9 @@ PLAIN = "straightforward, penalty on all rows"
 PLAIN_SPARSE = "straightforward, penalty on every 4th step"
 BAR = 2.0
 """At least so many times the rows per CPU-second of the straightforward implementation."""
+CHECKPOINTS = 15
+MOST_OVERHEAD = 0.02
+"""Writing checkpoints takes at most this share of the time between them."""
 
 
 def _prepared(table: pa.Table, target: str, steps: int, *sets: str) -> Prepared:
@@ -116,6 +123,29 @@ def by_threads(dataset: str, steps: int, threads: int) -> dict[str, Any]:
     return {"rate": start(_prepared(part.train, part.target, steps)).train().rows_per_second}
 
 
+def checkpoint_cost(dataset: str, steps: int) -> dict[str, Any]:
+    """Return the seconds of a step and of each of some checkpoints, by the clock, on one thread."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    part = load_inner(dataset)
+    run = start(_prepared(part.train, part.target, steps))
+    result, every = run.train(), run.config.checkpoint.every_steps
+    spent = []
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        for number in range(CHECKPOINTS):
+            run.state.progress.step = every * (number + 1)
+            started = time.perf_counter()
+            path = save_checkpoint(Path(folder), run.state, run.config.checkpoint.keep)
+            spent.append(time.perf_counter() - started)
+        size = sum(file.stat().st_size for file in path.iterdir())
+    return {
+        "step_seconds": run.config.training.batch_size / result.rows_per_second,
+        "checkpoint_seconds": spent,
+        "bytes": size,
+        "every": every,
+    }
+
+
 def _alone(function: Callable[..., dict[str, Any]], arguments: Row) -> dict[str, Any]:
     return alone(function, **arguments).value
 
@@ -140,6 +170,8 @@ def main(arguments: list[str]) -> None:
         for precision in PRECISIONS:
             run = {"dataset": name, "steps": options.steps, "precision": precision}
             add({"what": "profile", **run}, partial(_alone, profile_steps, run))
+        run = {"dataset": name, "steps": options.steps}
+        add({"what": "checkpoint", **run}, partial(_alone, checkpoint_cost, run))
         pairs = {"dataset": name, "steps": options.worker_steps}
         add({"what": "workers", **pairs}, partial(threads_and_workers, name, options.worker_steps))
     print(table(results.rows()))
@@ -162,6 +194,10 @@ def table(rows: list[Row]) -> str:
         names = list(pairs[0]["rates"])
         lines = [[row["dataset"], *[f"{row['rates'][name]:,.0f}" for name in names]] for row in pairs]
         parts.append(grid(["dataset, rows per second by the clock", *names], lines))
+    written = [_checkpoint(row) for row in rows if row["what"] == "checkpoint"]
+    if written:
+        header = ["dataset", "checkpoint of", "ms to write (range)", "share of the time", "bar"]
+        parts.append(grid(header, written))
     return "\n\n".join(parts)
 
 
@@ -175,3 +211,15 @@ def _rates(row: Row) -> list[list[str]]:
         spread = f"{np.median(own):,.0f} ({own.min():,.0f} … {own.max():,.0f})"
         lines.append([row["dataset"], name, spread, f"{ratio:.2f}", verdict])
     return lines
+
+
+def _checkpoint(row: Row) -> list[str]:
+    spent = 1e3 * np.array(row["checkpoint_seconds"])
+    share = float(np.median(spent)) / 1e3 / (row["every"] * row["step_seconds"])
+    return [
+        row["dataset"],
+        f"{row['bytes'] / 2**20:.1f} MiB, every {row['every']} steps",
+        f"{np.median(spent):.0f} ({spent.min():.0f} … {spent.max():.0f})",
+        f"{share:.2%}",
+        "pass" if share <= MOST_OVERHEAD else "miss",
+    ]
