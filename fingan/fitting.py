@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
@@ -21,11 +22,13 @@ from torch import nn
 from fingan.config import Config
 from fingan.encoding.table import TableEncoder
 from fingan.encoding.units import ColumnUnit
+from fingan.evaluation.frame import frames
+from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.quick import validation_score
 from fingan.generator import Engine, Generator, calibrate, fit_density, identity
 from fingan.networks.tabular import TabularGenerator, build_generator
 from fingan.preparation import Prepared
-from fingan.rng import key, torch_generator
+from fingan.rng import key, numpy_generator, torch_generator
 from fingan.training import (
     Alone,
     BatchSource,
@@ -140,14 +143,41 @@ def _names(encoder: TableEncoder, columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns + tuple(name for name, source in encoder.aliases.items() if source in columns)
 
 
-def finish(prepared: Prepared, result: TrainResult) -> Generator:
-    """Turn the best weights into a calibrated generator, with what training measured."""
+def _calibrated(prepared: Prepared, result: TrainResult, rows: int) -> Engine:
+    """Return the engine of the best weights, calibrated on so many rows."""
     config, device = prepared.config, torch.device("cpu")
     layout = prepared.encoder.layout
     network = build_generator(layout, config.network, generator=torch_generator(config.seed, "generator"))
     network.load_state_dict({k: v.float() for k, v in result.weights.items()})
     engine = _engine(prepared, network.requires_grad_(False), uses_bf16(config, device), device)
-    engine = calibrate(engine, CALIBRATION_ROWS, config.seed)
+    return calibrate(engine, rows, config.seed)
+
+
+def memorisation(prepared: Prepared, result: TrainResult) -> float | None:
+    """Return how many generated rows lie nearer to training rows than to as many held-out ones.
+
+    A quick look at a few thousand rows of the network's own; .5 is ideal. See
+    `evaluation.memorisation.closeness`.
+
+    Returns:
+        None without held-out rows.
+    """
+    held, seed = prepared.validation, prepared.config.seed
+    if held is None:
+        return None
+    rows = Generator(_calibrated(prepared, result, DRAFT_ROWS), prepared.config).sample(
+        held.num_rows, seed=seed
+    )
+    order = numpy_generator(seed, "memorisation").permutation(prepared.reference.num_rows)
+    known = prepared.reference.take(pa.array(np.sort(order[: held.num_rows])))
+    near, far, made = frames(prepared.schema, [known, held, rows])
+    return closeness(near, far, made, seed).share
+
+
+def finish(prepared: Prepared, result: TrainResult) -> Generator:
+    """Turn the best weights into a calibrated generator, with what training measured."""
+    config = prepared.config
+    engine = _calibrated(prepared, result, CALIBRATION_ROWS)
     training = {
         "rows": prepared.rows,
         "steps": result.steps,

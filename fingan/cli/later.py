@@ -9,7 +9,6 @@ import typer
 from fingan.errors import NotAvailable
 
 LATER = {
-    "tune": "the hyperparameter search",
     "forecast": "forecasts of price series",
     "risk": "risk figures of price series",
     "apply": "the applications",

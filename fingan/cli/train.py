@@ -76,7 +76,7 @@ def train(
         from fingan.cluster.jobs import TrainingJob
 
         job = TrainingJob(data, settings, registry, name, resume)
-        return _submit(console, job, place, allow_open_dashboard)
+        return submit_job(console, job, place, allow_open_dashboard)
     from fingan import cluster
 
     trained = cluster.train(
@@ -100,7 +100,7 @@ def train(
     return EXIT_INTERRUPTED if trained.interrupted else 0
 
 
-def _submit(console: Console, training: TrainingJob, place: Address, allow_open_dashboard: bool) -> int:
+def submit_job(console: Console, training: TrainingJob, place: Address, allow_open_dashboard: bool) -> int:
     """Run the command as a job; return the job's exit code."""
     from fingan.cluster.jobs import submit
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -65,6 +65,7 @@ def train(
     on_stage: OnStage | None = None,
     address: str | None = None,
     allow_open_dashboard: bool = False,
+    facts: Json | None = None,
 ) -> Trained:
     """Train a generator on `compute.workers` Ray Train workers and publish it.
 
@@ -83,6 +84,7 @@ def train(
         on_stage: called with the name of each stage as it begins.
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
         allow_open_dashboard: accept a Ray whose dashboard asks for no token.
+        facts: what the published bundle tells besides, such as the search that chose the settings.
 
     Raises:
         ConfigError, DataError: before any work, for what does not fit.
@@ -99,6 +101,7 @@ def train(
         on_update=_ignore if on_update is None else on_update,
         say=_ignore if on_stage is None else on_stage,
         ray=_Ray(config.compute, None if address is None else Address(address), allow_open_dashboard),
+        facts=facts or {},
     )
     with job.ray, leased(job.root / name / "lease.json", name) as lease:
         return job.train(source, config, resume, lease)
@@ -138,6 +141,7 @@ class _Job:
     on_update: OnUpdate
     say: OnStage
     ray: _Ray
+    facts: Json
 
     def train(self, source: object, config: Config, resume: bool, lease: Lease) -> Trained:
         """Prepare the data, find or make the run's folder, and train in it."""
@@ -172,7 +176,7 @@ class _Job:
                 # Stopped before the first step: an untrained network is nobody's best so far.
                 raise KeyboardInterrupt
             self.say("calibrating and publishing")
-            generator = finish(prepared, result)
+            generator = _telling(finish(prepared, result), self.facts)
             lease.check()
             version = _publish(generator, self.store, self.name)
         except BaseException as error:
@@ -257,6 +261,23 @@ def _facts(prepared: Prepared) -> Json:
     else:
         seen = encoded.folder.name
     return {"rows": prepared.rows, "schema": prepared.schema.fingerprint(), "encoded": seen}
+
+
+def _telling(generator: Generator, facts: Json) -> Generator:
+    return replace(generator, metrics={**generator.metrics, **facts})
+
+
+def publish_run(prepared: Prepared, folder: RunFolder, store: Registry, name: str, facts: Json) -> int:
+    """Publish what a run left, as the next version of a name; return the version.
+
+    Args:
+        prepared: the data, with the run's own configuration.
+        folder: of the run.
+        store: where to.
+        name: of the model.
+        facts: what the bundle tells besides.
+    """
+    return _publish(_telling(finish(prepared, folder.load_result()), facts), store, name)
 
 
 def _publish(generator: Generator, store: Registry, name: str) -> int:

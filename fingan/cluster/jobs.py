@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -55,7 +56,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A `fingan train` that shall run on a cluster.
+    """A `fingan train` or `fingan tune` that shall run on a cluster.
 
     Attributes:
         data: path or URL of the table.
@@ -63,6 +64,8 @@ class TrainingJob:
         registry: where the cluster keeps its models.
         name: of the model; the data file's stem otherwise.
         resume: continue the newest unfinished run of that name.
+        verb: `train` or `tune`.
+        first: settings that a search begins with.
     """
 
     data: str
@@ -70,6 +73,8 @@ class TrainingJob:
     registry: str
     name: str | None = None
     resume: bool = False
+    verb: str = "train"
+    first: Sequence[Mapping[str, Any]] = ()
 
     def command(
         self, *, as_json: bool = False, allow_open_dashboard: bool = False
@@ -81,10 +86,13 @@ class TrainingJob:
         """
         files: dict[str, Path | bytes] = {}
         name = check_name(data_name(self.data) if self.name is None else self.name)
-        words = ["train", _shipped(self.data, files), "--config", "fingan.yaml", "--address", "auto"]
+        words = [self.verb, _shipped(self.data, files), "--config", "fingan.yaml", "--address", "auto"]
         words += ["--registry", _found_there(self.registry), "--name", name]
         words += ["--resume"] * self.resume + ["--json"] * as_json
         words += ["--allow-open-dashboard"] * allow_open_dashboard
+        if self.first:
+            files["settings.json"] = json.dumps(list(self.first)).encode()
+            words += ["--warm-start", "settings.json"]
         config = to_mapping(self.config)
         if config["data"]["schema"] is not None:
             files["schema.yaml"] = Path(config["data"]["schema"])

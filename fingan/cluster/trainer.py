@@ -49,7 +49,9 @@ def threads_of(compute: ComputeConfig, *, local: bool) -> int:
     return max(1, min(MOST_THREADS, shared)) if local else 1
 
 
-def build_trainer(prepared: Prepared, folder: RunFolder, driver: str, *, local: bool) -> TorchTrainer:
+def build_trainer(
+    prepared: Prepared, folder: RunFolder, driver: str, *, local: bool, looks: tuple[float, ...] = ()
+) -> TorchTrainer:
     """Return the trainer of a run, which starts its workers again when some of them die.
 
     Args:
@@ -57,6 +59,7 @@ def build_trainer(prepared: Prepared, folder: RunFolder, driver: str, *, local: 
         folder: of the run, on storage that all workers see.
         driver: this driver's word.
         local: whether the workers run on this machine, in an embedded Ray.
+        looks: as of `training.Run`.
     """
     compute = prepared.config.compute
     threads = threads_of(compute, local=local)
@@ -74,6 +77,7 @@ def build_trainer(prepared: Prepared, folder: RunFolder, driver: str, *, local: 
             "folder": str(folder.path),
             "driver": driver,
             "threads": threads,
+            "looks": looks,
         },
         torch_config=TorchConfig(timeout_s=max(1, round(compute.timeout))),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # annotated as the first version's

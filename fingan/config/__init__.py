@@ -14,18 +14,21 @@ from fingan.config.models import (
     ObjectiveConfig,
     SamplingConfig,
     TrainingConfig,
-    duration_text,
-    seconds,
 )
+from fingan.config.section import Duration, Section, duration_text, seconds
+from fingan.config.tuning import Axis, Choice, Scalar, Span, TuneConfig
 
 __all__ = [
     "MOST_CANDIDATES",
+    "Axis",
     "CheckpointConfig",
+    "Choice",
     "ComputeConfig",
     "ConditioningConfig",
     "Config",
     "Constraint",
     "DataConfig",
+    "Duration",
     "FixedCombinations",
     "HealthConfig",
     "LessEqual",
@@ -33,7 +36,11 @@ __all__ = [
     "ObjectiveConfig",
     "Range",
     "SamplingConfig",
+    "Scalar",
+    "Section",
+    "Span",
     "TrainingConfig",
+    "TuneConfig",
     "Unique",
     "duration_text",
     "from_mapping",

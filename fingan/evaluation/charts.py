@@ -29,29 +29,43 @@ def shorten(text: str, length: int = _LABEL) -> str:
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
 
 
-def _svg(width: float, height: float, title: str, parts: Iterable[str], kind: str) -> Markup:
+def svg(
+    width: float, height: float, title: str, parts: Iterable[str], kind: str, scale: float | None = None
+) -> Markup:
+    """Put a chart together.
+
+    Args:
+        width, height: of what is drawn, in the parts' units; on the page it shrinks to the room there is.
+        title: what a screen reader speaks; escaped here.
+        parts: elements, with every foreign text in them escaped.
+        kind: the chart's class in the page's style.
+        scale: widest, in pixels per unit; None for what this kind has here.
+    """
     label = escape(title)
+    widest = width * (_SCALE[kind] if scale is None else scale)
     return Markup(  # every part below is either a number of ours or escaped
-        f'<svg class="{kind}" style="max-width:{width * _SCALE[kind]:.0f}px" '
+        f'<svg class="{kind}" style="max-width:{widest:.0f}px" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}">' + "".join(parts) + "</svg>"
     )
 
 
-def _rect(x: float, y: float, width: float, height: float, kind: str) -> str:
+def rect(x: float, y: float, width: float, height: float, kind: str) -> str:
+    """Draw a box from its upper left corner; negative sizes count as 0."""
     size = f'width="{max(width, 0):.2f}" height="{max(height, 0):.2f}"'
     return f'<rect class="{kind}" x="{x:.2f}" y="{y:.2f}" {size}/>'
 
 
-def _text(x: float, y: float, text: str, kind: str, full: str | None = None) -> str:
-    title = "" if full is None or full == text else f"<title>{escape(full)}</title>"
-    return f'<text class="{kind}" x="{x:.2f}" y="{y:.2f}">{escape(text)}{title}</text>'
+def text(x: float, y: float, words: str, kind: str, full: str | None = None) -> str:
+    """Write words, escaped; `full` is shown on pointing at them where they were shortened."""
+    title = "" if full is None or full == words else f"<title>{escape(full)}</title>"
+    return f'<text class="{kind}" x="{x:.2f}" y="{y:.2f}">{escape(words)}{title}</text>'
 
 
 def distribution(column: Json) -> Markup:
     """Draw one column's real and synthetic distribution from its summary."""
     title = f"{column['name']}: distribution of real and synthetic values, distance {column['error']:.1f} %"
     if not column["real"]:
-        return _svg(_WIDTH, 20, title, [_text(0, 14, "no values", "label")], "chart")
+        return svg(_WIDTH, 20, title, [text(0, 14, "no values", "label")], "chart")
     if column["chart"] == "levels":
         return _levels(column, title)
     return _histogram(column, title)
@@ -67,26 +81,26 @@ def _histogram(column: Json, title: str) -> Markup:
     parts = []
     for i, (r, s) in enumerate(zip(real, synthetic, strict=True)):
         x = offset + i * step
-        parts.append(_rect(x + gap / 2, _HEIGHT - r / top * _HEIGHT, step - gap, r / top * _HEIGHT, "real"))
+        parts.append(rect(x + gap / 2, _HEIGHT - r / top * _HEIGHT, step - gap, r / top * _HEIGHT, "real"))
         inner = 0.36 * step
         height = s / top * _HEIGHT
-        parts.append(_rect(x + (step - inner) / 2, _HEIGHT - height, inner, height, "synthetic"))
+        parts.append(rect(x + (step - inner) / 2, _HEIGHT - height, inner, height, "synthetic"))
     parts.append(f'<path class="axis" d="M0 {_HEIGHT:g}H{_WIDTH:g}"/>')
     parts += _ticks(column["chart"], labels, offset, step)
-    return _svg(_WIDTH, _HEIGHT + 18, title, parts, "chart")
+    return svg(_WIDTH, _HEIGHT + 18, title, parts, "chart")
 
 
 def _ticks(chart: str, labels: Sequence[str], offset: float, step: float) -> list[str]:
     y = _HEIGHT + 13
     if chart == "histogram":
         places = ((0.0, "label"), (_WIDTH / 2, "label middle"), (_WIDTH, "label end"))
-        return [_text(x, y, text, kind) for (x, kind), text in zip(places, labels, strict=True)]
+        return [text(x, y, shown, kind) for (x, kind), shown in zip(places, labels, strict=True)]
     # As many labels as fit side by side, at about 6 units a character.
     room = max(len(label) for label in labels) * 6 + 6
     every = max(1, -(-int(room) // max(int(step), 1)))
     shown = range(0, len(labels), every)
     return [
-        _text(offset + (i + 0.5) * step, y, shorten(labels[i], 12), "label middle", labels[i]) for i in shown
+        text(offset + (i + 0.5) * step, y, shorten(labels[i], 12), "label middle", labels[i]) for i in shown
     ]
 
 
@@ -99,11 +113,11 @@ def _levels(column: Json, title: str) -> Markup:
     parts = []
     for i, (r, s, label) in enumerate(zip(real, synthetic, labels, strict=True)):
         y = i * row
-        parts.append(_text(left - 6, y + 10.5, shorten(label, 16), "label end", label))
-        parts.append(_rect(left, y + 1.5, r / top * span, row - 3, "real"))
-        parts.append(_rect(left, y + row / 2 - 2, s / top * span, 4, "synthetic"))
+        parts.append(text(left - 6, y + 10.5, shorten(label, 16), "label end", label))
+        parts.append(rect(left, y + 1.5, r / top * span, row - 3, "real"))
+        parts.append(rect(left, y + row / 2 - 2, s / top * span, 4, "synthetic"))
     parts.append(f'<path class="axis" d="M{left:g} 0V{row * len(real):g}"/>')
-    return _svg(_WIDTH, row * len(real), title, parts, "chart")
+    return svg(_WIDTH, row * len(real), title, parts, "chart")
 
 
 def whisker(metric: Metric) -> Markup:
@@ -124,7 +138,7 @@ def whisker(metric: Metric) -> Markup:
         parts.append(f'<path class="reference" d="M{at(metric.reference):.2f} 3V17"/>')
     parts.append(f'<circle class="dot" cx="{at(metric.value):.2f}" cy="{middle:g}" r="4"/>')
     title = f"{CATALOGUE[metric.name].title}: {metric.value:.4g} on an axis from {low:.3g} to {high:.3g}"
-    return _svg(width, 20, title, parts, "whisker")
+    return svg(width, 20, title, parts, "whisker")
 
 
 def heatmap(pairs: Json) -> Markup:
@@ -137,7 +151,7 @@ def heatmap(pairs: Json) -> Markup:
     parts = []
     for row, i in enumerate(shown):
         y = row * cell
-        parts.append(_text(left - 8, y + 14, shorten(names[i]), "label end", names[i]))
+        parts.append(text(left - 8, y + 14, shorten(names[i]), "label end", names[i]))
         for column, j in enumerate(shown[:row]):
             share = min(errors[i][j] / top, 1.0)
             label = f"{names[i]} × {names[j]}: {errors[i][j]:.1f} %"
@@ -147,12 +161,12 @@ def heatmap(pairs: Json) -> Markup:
                 f"<title>{escape(label)}</title></rect>"
             )
         x = left + row * cell + 4
-        parts.append(_text(x, y + 14, str(row + 1), "label index"))
+        parts.append(text(x, y + 14, str(row + 1), "label index"))
     size = cell * len(shown)
     title = (
         f"Errors of all pairs of {len(shown)} columns; the table of the worst pairs says the same in words"
     )
-    return _svg(left + size + 12, size, title, parts, "heatmap")
+    return svg(left + size + 12, size, title, parts, "heatmap")
 
 
 def heat_top(pairs: Json) -> float:
@@ -168,8 +182,8 @@ def bars(items: Sequence[tuple[str, float]], title: str, percent: bool = True, l
     for i, (name, value) in enumerate(items):
         y = i * row
         length = max(value - low, 0.0) / max(top - low, 1e-12) * (width - left - 60)
-        parts.append(_text(left - 8, y + 15, shorten(name, 26), "label end", name))
-        parts.append(_rect(left, y + 4, max(length, 1.0), row - 8, "synthetic"))
+        parts.append(text(left - 8, y + 15, shorten(name, 26), "label end", name))
+        parts.append(rect(left, y + 4, max(length, 1.0), row - 8, "synthetic"))
         shown = f"{100 * value:.0f} %" if percent else f"{value:.3f}"
-        parts.append(_text(left + length + 6, y + 15, shown, "label"))
-    return _svg(width, row * len(items), title, parts, "bars")
+        parts.append(text(left + length + 6, y + 15, shown, "label"))
+    return svg(width, row * len(items), title, parts, "bars")

@@ -67,6 +67,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
 
 
+def step_of(path: Path) -> int:
+    """Return the step at which a checkpoint was taken, by its name."""
+    return int(path.name.split("-")[1])
+
+
 def verify_checkpoint(path: Path) -> None:
     """Compare a checkpoint with its manifest.
 

@@ -138,6 +138,8 @@ class Run:
         autocast: whether the networks multiply in bfloat16.
         clock: seconds, never going back.
         restarts: how often the workers were started before; only told on.
+        looks: shares of the run at which it validates and writes a checkpoint, besides its end; without
+            any, it validates at its own rhythm.
     """
 
     config: Config
@@ -150,6 +152,7 @@ class Run:
     autocast: bool = False
     clock: Callable[[], float] = time.monotonic
     restarts: int = 0
+    looks: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         config = self.config
@@ -170,7 +173,7 @@ class Run:
         """
         state, progress = self.state, self.state.progress
         self._check_same_start()
-        self._pace = Pace(self.config.training, progress, self.clock)
+        self._pace = Pace(self.config.training, progress, self.clock, self.looks)
         self._keep_good()
         reason, _ = self._agree()
         while not reason:
@@ -251,7 +254,8 @@ class Run:
                 reason = "early stop"
         # A state with the first signs of an ailment is neither kept nor returned to.
         sound = self._monitor.sound
-        checkpoint = sound and progress.step % config.checkpoint.every_steps < WINDOW <= progress.step
+        every = progress.step % config.checkpoint.every_steps < WINDOW <= progress.step
+        checkpoint = sound and (every or (validate and bool(self.looks)))
         if sound and (validate or checkpoint):
             self._keep_good()
         path = self._save() if checkpoint or reason else None

@@ -53,10 +53,17 @@ class Pace:
         config: steps, time budget and validations.
         progress: where the run stands, kept up to date by the loop.
         clock: seconds since any moment, never going back.
+        looks: shares of the run, ascending, at which it validates instead of at its own rhythm.
     """
 
-    def __init__(self, config: TrainingConfig, progress: Progress, clock: Callable[[], float]) -> None:
-        self._config, self._progress, self._clock = config, progress, clock
+    def __init__(
+        self,
+        config: TrainingConfig,
+        progress: Progress,
+        clock: Callable[[], float],
+        looks: Sequence[float] = (),
+    ) -> None:
+        self._config, self._progress, self._clock, self._looks = config, progress, clock, looks
         self._started = clock()
         self._before = progress.elapsed
         self._taken = 0
@@ -103,10 +110,20 @@ class Pace:
 
     def _validation_due(self, planned: int) -> bool:
         config, progress = self._config, self._progress
+        if self._looks:
+            return self._look_due(planned)
         if config.time_budget is None:
             return progress.step - progress.validated_step >= max(1, planned // config.validations)
         gap = max(config.time_budget / config.validations, self._last_cost / VALIDATION_SHARE)
         return self.elapsed - self._last_validation >= gap
+
+    def _look_due(self, planned: int) -> bool:
+        """Whether a look lies between the last validation and now."""
+        budget = self._config.time_budget
+        before, now, end = float(self._progress.validated_step), float(self._progress.step), float(planned)
+        if budget is not None:
+            before, now, end = self._last_validation, self.elapsed, budget
+        return any(before < share * end <= now for share in self._looks)
 
     def _reason(self, planned: int) -> str:
         config = self._config

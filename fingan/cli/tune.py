@@ -1,0 +1,179 @@
+"""`fingan tune`."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fingan.cli.console import EXIT_INTERRUPTED, Console
+from fingan.cli.options import (
+    Address as AddressOption,
+)
+from fingan.cli.options import (
+    AsJson,
+    ConfigFile,
+    Data,
+    OpenDashboard,
+    RegistryRoot,
+    Seed,
+    Sets,
+    Target,
+    configuration,
+    require_folder,
+)
+from fingan.cli.train import Kind, Name, Workers, submit_job
+from fingan.cli.trials import LiveTable, finalists_table
+from fingan.cluster.address import Address
+from fingan.errors import ConfigError, NotAvailable
+
+if TYPE_CHECKING:
+    from fingan.cluster.tuning import Tuned
+    from fingan.config import Scalar
+
+Trials = Annotated[int | None, typer.Option("--trials", metavar="N", help="settings to try")]
+Budget = Annotated[
+    str | None,
+    typer.Option("--time-budget", metavar="1h", help="time to try settings, without the training"),
+]
+TrialBudget = Annotated[
+    str | None, typer.Option("--trial-budget", metavar="60s", help="training of one trial")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="continue this name's newest unfinished search")]
+Warm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--warm-start",
+        metavar="FILE|NAME",
+        help="begin with the best settings of an earlier search: its record.json, or a model of it",
+    ),
+]
+Page = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="the report, as HTML")]
+PageJson = Annotated[Path | None, typer.Option("--report-json", metavar="FILE", help="the record, as JSON")]
+
+
+def tune(
+    data: Data,
+    target: Target = None,
+    name: Name = None,
+    kind: Kind = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    workers: Workers = None,
+    trials: Trials = None,
+    time_budget: Budget = None,
+    trial_budget: TrialBudget = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    warm_start: Warm = None,
+    output: Page = None,
+    report_json: PageJson = None,
+    registry: RegistryRoot = "registry",
+    address: AddressOption = None,
+    allow_open_dashboard: OpenDashboard = False,
+    as_json: AsJson = False,
+) -> int:
+    """Search for a setting that works every time, then train with it; Ctrl-C keeps what is known."""
+    if kind == "series":
+        raise NotAvailable("price series (--kind series) are not available yet; tables are")
+    settings = configuration(
+        config,
+        sets,
+        kind=kind,
+        data__target=target,
+        compute__workers=workers,
+        tune__trials=trials,
+        tune__time_budget=time_budget,
+        tune__trial_budget=trial_budget,
+        seed=seed,
+    )
+    require_folder(output, report_json)
+    first = _first(warm_start or [], registry)
+    console, place = Console(as_json), None if address is None else Address(address)
+    if place is not None and place.is_dashboard:
+        from fingan.cluster.jobs import TrainingJob
+
+        _refuse_copies(output, report_json)
+        job = TrainingJob(data, settings, registry, name, resume, "tune", first)
+        return submit_job(console, job, place, allow_open_dashboard)
+    from fingan.cluster.tuning import Listener
+    from fingan.cluster.tuning import tune as search
+
+    command = shlex.join(["fingan", *sys.argv[1:]])
+    with LiveTable(console) as live:
+        listener = Listener(live.trials, live.stage, console.update)
+        tuned = search(
+            data, settings, registry, name, resume, first, listener, address, allow_open_dashboard, command
+        )
+    _copy(tuned.folder, {"search.html": output, "record.json": report_json})
+    _tell(console, tuned, registry)
+    return EXIT_INTERRUPTED if tuned.interrupted else 0
+
+
+def _copy(folder: Path, copies: Mapping[str, Path | None]) -> None:
+    for name, copy in copies.items():
+        if copy is not None:
+            shutil.copyfile(folder / name, copy)
+
+
+def _refuse_copies(*paths: Path | None) -> None:
+    if any(path is not None for path in paths):
+        raise ConfigError(
+            "the report of a search that runs as a job lies beside its trials, in the registry's .runs; "
+            "leave out -o and --report-json, or join the cluster with --address host:port"
+        )
+
+
+def _first(sources: Sequence[str], registry: str) -> list[dict[str, Scalar]]:
+    """Return the settings of earlier searches, those of the first source first."""
+    from fingan.registry import Registry
+    from fingan.search import Record, read_settings, settings_of
+
+    found = []
+    for source in sources:
+        path = Path(source)
+        if path.suffix == ".json" or path.is_file():
+            found += read_settings(path)
+            continue
+        record = Registry(registry).show(source)["metrics"].get("search")
+        if record is None:
+            raise ConfigError(
+                f"--warm-start {source!r}: that model was not published by a search; name one that was, "
+                "or the record.json of a search"
+            )
+        found += settings_of(Record.of_json(record))
+    return found
+
+
+def _tell(console: Console, tuned: Tuned, registry: str) -> None:
+    record = tuned.record
+    values: dict[str, Any] = {
+        "name": tuned.name,
+        "version": tuned.version,
+        "interrupted": tuned.interrupted,
+        "registry": registry,
+        "winner": record.winner,
+        "finalists": list(record.finalists),
+        "trials": len(record.trials),
+        "seconds": record.seconds,
+        "cpu_seconds": record.cpu_seconds,
+        "report": str(tuned.folder / "search.html"),
+        "record": str(tuned.folder / "record.json"),
+    }
+    lines = [finalists_table(record)] if record.finalists else []
+    if tuned.version is None:
+        lines.append("stopped early; --resume goes on from here")
+    else:
+        lines.append(f"published {tuned.name}:{tuned.version} with the first of these settings")
+    lines.append(f"the report is {tuned.folder / 'search.html'}")
+    console.result(values, "\n".join(lines))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(tune)

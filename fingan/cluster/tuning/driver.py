@@ -1,0 +1,230 @@
+"""`fingan tune`: try settings, repeat the best over seeds, publish the one that can be relied on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fingan.cluster.address import Address
+from fingan.cluster.driver import publish_run, train
+from fingan.cluster.lease import Lease, leased
+from fingan.cluster.runs import RunFolder, runs_root
+from fingan.cluster.tuning.ledger import SearchFolder, place
+from fingan.cluster.tuning.schedulers import mutable
+from fingan.cluster.tuning.work import Listener, Work
+from fingan.config import Config, from_mapping, to_mapping
+from fingan.data import data_name
+from fingan.errors import ConfigError, NotFound
+from fingan.preparation import Prepared, prepare
+from fingan.registry import Registry, check_name
+from fingan.search import Finalist, Params, Record, SearchSpace
+from fingan.search.shape import shape_of
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `tune` leaves.
+
+    Attributes:
+        name: of the model.
+        version: the winner was published as; None where none was.
+        record: of the search.
+        interrupted: whether it was stopped before its end.
+        folder: of the search, with record and page.
+    """
+
+    name: str
+    version: int | None
+    record: Record
+    interrupted: bool
+    folder: Path
+
+
+def tune(
+    source: object,
+    config: Config,
+    registry: str | Path = "registry",
+    name: str | None = None,
+    resume: bool = False,
+    first: Sequence[Params] = (),
+    listener: Listener | None = None,
+    address: str | None = None,
+    allow_open_dashboard: bool = False,
+    command: str = "",
+) -> Tuned:
+    """Search for a setting that works every time, and publish a generator trained with it.
+
+    Ctrl-C (KeyboardInterrupt in the calling thread) ends the trials at their next checkpoint and
+    keeps what is known; `resume` goes on from there.
+
+    Args:
+        source: the table, in any form that `read_table` takes.
+        config: the base configuration; its section `tune` says what to vary and how to spend.
+        registry: directory or URL to publish to.
+        name: the model's name; the data file's stem otherwise.
+        resume: continue the newest unfinished search of that name, with its own configuration; of
+            `config` only `compute` counts.
+        first: settings to begin with, as from earlier searches.
+        listener: whom to tell.
+        address: `auto` or `host:port` of a running Ray; None starts one on this machine.
+        allow_open_dashboard: accept a Ray whose dashboard asks for no token.
+        command: noted in the record.
+
+    Raises:
+        ConfigError, DataError: before any work, for what does not fit.
+        UserError: a search of that name is still going on.
+        NotFound: nothing to resume.
+        FinganError: all trials failed, or none came through the finals.
+    """
+    name = check_name(data_name(source) if name is None else name)
+    root = runs_root(registry)
+    search = _Search(
+        source, config, registry, name, listener or Listener(), address, allow_open_dashboard, command
+    )
+    with leased(place(root, name) / "lease.json", name) as lease:
+        return search.run(root, resume, first, lease)
+
+
+def space_of(config: Config) -> SearchSpace:
+    """Return the space that a search varies; a population keeps what its members cannot change.
+
+    Raises:
+        ConfigError: an empty space, or a key or value that does not fit.
+    """
+    space = SearchSpace.of(config)
+    if config.tune.scheduler != "population":
+        return space
+    kept = mutable(space)
+    if not kept:
+        raise ConfigError(
+            "a population changes rates, weights and batches in mid-training, but tune.space names none of "
+            "them; add one such as training.lr, or set tune.scheduler to asha"
+        )
+    return SearchSpace(space.base, {key: space.axes[key] for key in kept})
+
+
+@dataclass(frozen=True)
+class _Search:
+    """One call of `tune`."""
+
+    source: object
+    config: Config
+    registry: str | Path
+    name: str
+    listener: Listener
+    address: str | None
+    allow_open: bool
+    command: str
+
+    def run(self, root: Path, resume: bool, first: Sequence[Params], lease: Lease) -> Tuned:
+        """Find or make the search's folder, search in it, and publish."""
+        folder = SearchFolder.newest_unfinished(root, self.name) if resume else None
+        config, first = self.config, list(first)
+        if folder is not None:
+            self.listener.on_stage(f"continuing the search in {folder.path} with its own configuration")
+            known = folder.read()
+            config = from_mapping({**known["config"], "compute": to_mapping(config)["compute"]})
+            first = known["first"]
+        space = space_of(config)
+        self.listener.on_stage("reading and encoding")
+        prepared = prepare(self.source, config, root / ".rows" / self.name)
+        _check(prepared)
+        space = space.fitting(len(prepared.encoded))
+        facts = {"rows": prepared.rows, "schema": prepared.schema.fingerprint()}
+        if folder is None:
+            asked = {"config": to_mapping(config), "first": first, "data": facts, "command": self.command}
+            folder = SearchFolder.create(
+                root, self.name, {**asked, "shape": shape_of(prepared.schema, prepared.rows)}
+            )
+        elif folder.read()["data"] != facts:
+            raise ConfigError(
+                f"the unfinished search of {self.name!r} was started on other data; "
+                "resume it with the same table"
+            )
+        return self._in(folder, space, prepared, first, lease)
+
+    def _in(
+        self,
+        folder: SearchFolder,
+        space: SearchSpace,
+        prepared: Prepared,
+        first: Sequence[Params],
+        lease: Lease,
+    ) -> Tuned:
+        work = Work(
+            name=self.name,
+            folder=folder,
+            space=space,
+            listener=self.listener,
+            lease=lease,
+            address=None if self.address is None else Address(self.address),
+            allow_open=self.allow_open,
+            started=time.monotonic(),
+            before=float(folder.read().get("seconds", 0.0)),
+        )
+        try:
+            interrupted = work.search(prepared, first)
+            record = work.note("interrupted" if interrupted else "running")
+            if interrupted:
+                folder.note(status="interrupted")
+                return Tuned(self.name, None, record, True, folder.path)
+            winner = work.winner()
+            version = self._publish(folder, space, prepared, winner, record)
+        except BaseException as error:
+            folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        if version is None:
+            folder.note(status="interrupted")
+            return Tuned(self.name, None, record, True, folder.path)
+        folder.note(status="finished", version=version)
+        record = work.note("finished")
+        folder.clear_state()
+        return Tuned(self.name, version, record, False, folder.path)
+
+    def _publish(
+        self, folder: SearchFolder, space: SearchSpace, prepared: Prepared, winner: Finalist, record: Record
+    ) -> int | None:
+        """Publish the winner with the record of the search; None where its training was interrupted."""
+        facts = {"search": record.to_json()}
+        if space.base.tune.winner == "best_run":
+            self.listener.on_stage("publishing the winner's best run")
+            runs = [t for t in folder.trials("final") if t.number == winner.number and not t.failed]
+            best = min(runs, key=lambda trial: trial.score or 0.0)
+            run = folder.trial("final", best.number, best.seed).run
+            own = replace(prepared, config=run.config())
+            return publish_run(own, run, Registry(self.registry), self.name, facts)
+        self.listener.on_stage(f"training with the setting of trial {winner.number}")
+        begun = bool(folder.read().get("training"))
+        folder.note(training=True)
+        trained = train(
+            self.source,
+            space.config(winner.params),
+            self.registry,
+            self.name,
+            begun and _has_unfinished(runs_root(self.registry), self.name),
+            self.listener.on_update,
+            self.listener.on_stage,
+            self.address,
+            self.allow_open,
+            facts,
+        )
+        return None if trained.interrupted else trained.version
+
+
+def _has_unfinished(root: Path, name: str) -> bool:
+    """Whether a run of a name was begun and not finished."""
+    try:
+        RunFolder.newest_unfinished(root, name)
+    except NotFound:
+        return False
+    return True
+
+
+def _check(prepared: Prepared) -> None:
+    if prepared.validation is None:
+        raise ConfigError(
+            f"settings are compared on held-out rows, and {prepared.rows} rows leave too few of them; "
+            "set data.validation higher or give more rows"
+        )

@@ -1,0 +1,125 @@
+"""Settings to begin with: from the record of an earlier search, or from a list."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fingan.errors import ConfigError
+from fingan.search import Record, Trial, ranked, read_settings, settings_of, write_record
+from fingan.search.warm import MOST
+
+
+def lr(value: float) -> dict:
+    return {"training.lr": value}
+
+
+def trial(number: int, score: float | None, **values) -> Trial:
+    kept = {
+        "params": lr(number / 1000),
+        "status": "finished",
+        "curve": () if score is None else ((10.0, score),),
+    }
+    return Trial(number=number, **{**kept, **values})
+
+
+def record(*trials: Trial, finals: tuple[Trial, ...] = ()) -> Record:
+    finalists = tuple(f.to_json(0.9) for f in ranked(finals, 0.9, 0.0))
+    return Record("adult", {}, {}, {}, (*trials, *finals), finalists)
+
+
+def repeated(number: int, score: float) -> tuple[Trial, ...]:
+    return tuple(trial(number, score, seed=seed, stage="final") for seed in range(2))
+
+
+def test_trials_are_taken_best_first():
+    assert settings_of(record(trial(1, 0.3), trial(2, 0.0), trial(3, 0.2))) == [
+        lr(0.002),
+        lr(0.003),
+        lr(0.001),
+    ]
+
+
+def test_finalists_come_first_in_their_ranking_and_once():
+    kept = record(
+        trial(1, 0.01), trial(2, 0.2), trial(3, 0.3), finals=(*repeated(2, 0.25), *repeated(3, 0.15))
+    )
+    assert settings_of(kept) == [lr(0.003), lr(0.002), lr(0.001)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": "failed"},
+        {"status": "pruned"},
+        {"status": "running"},
+        {"status": "interrupted"},
+        {"rollbacks": 1},
+        {"curve": ()},
+    ],
+)
+def test_trials_that_failed_or_did_not_finish_are_left_out(values):
+    assert settings_of(record(trial(1, 0.01, **values), trial(2, 0.5))) == [lr(0.002)]
+
+
+def test_equal_settings_are_taken_once():
+    kept = record(trial(1, 0.3), trial(2, 0.1, params=lr(0.5)), trial(3, 0.2, params=lr(0.5)))
+    assert settings_of(kept) == [lr(0.5), lr(0.001)]
+
+
+def test_no_more_are_taken_than_asked_for():
+    kept = record(*(trial(n, 0.1 * n) for n in range(1, 10)))
+    assert settings_of(kept) == [lr(n / 1000) for n in range(1, MOST + 1)]
+    assert settings_of(kept, most=2) == [lr(0.001), lr(0.002)]
+    assert settings_of(kept, most=100) == [lr(n / 1000) for n in range(1, 10)]
+
+
+def test_a_search_without_an_end_has_no_settings():
+    assert settings_of(record()) == []
+
+
+def test_settings_are_read_from_a_record(tmp_path):
+    path = tmp_path / "record.json"
+    kept = record(trial(1, 0.3), trial(2, 0.1), finals=repeated(1, 0.2))
+    write_record(path, kept)
+    assert read_settings(path) == settings_of(kept) == [lr(0.001), lr(0.002)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], [{}], [lr(0.001), {"network.width": 64, "objective.name": "minimax", "training.ema": None}]],
+)
+def test_settings_are_read_from_a_list_as_they_stand(values, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(values))
+    assert read_settings(path) == values
+
+
+@pytest.mark.parametrize("values", [5, None, "training.lr", True, [5], [lr(0.1), "x"], [[1, 2]], [None]])
+def test_json_of_something_else_is_refused_with_what_is_meant(values, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match=r"settings\.json' holds no settings; give the record\.json"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize("values", [{}, lr(0.001), {"format": 1}, {"format": 9}])
+def test_an_object_that_is_no_record_is_refused(values, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="no record of a search"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[{", b"\xff\xfe", b"training.lr: 1"])
+def test_a_file_that_is_no_json_is_refused_with_its_name(content, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"cannot read settings from .*settings\.json"):
+        read_settings(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read settings from .*none\.json"):
+        read_settings(tmp_path / "none.json")
