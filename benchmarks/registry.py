@@ -20,6 +20,7 @@ NAMES = (
     "workers",
     "scaling",
     "faults",
+    "tuning",
 )
 
 

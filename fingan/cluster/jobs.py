@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ LARGEST_UPLOAD = 100 << 20
 STOP_SECONDS = 120
 """Given to a job that is asked to stop, to write its state and publish its best."""
 
+AGENT_SECONDS = 60.0
+"""Given to a cluster that has no agent yet."""
+
+_NO_AGENT = "No available agent"
 _INTERRUPTED = 130
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
@@ -165,19 +170,31 @@ def submit(
     client = _client(place)
     with tempfile.TemporaryDirectory(prefix="fingan-job-") as folder:
         _lay_out(Path(folder), files)
+        job = _hand_in(client, shlex.join(["python", "-m", "fingan", *arguments]), folder, place)
+    on_stage(f"job {job} at {place.text}")
+    return _follow(client, job, on_output, on_stage)
+
+
+def _hand_in(client: Any, command: str, folder: str, place: Address) -> str:
+    """Give a command to the cluster; return the job's number.
+
+    A cluster that has only just started has no agent yet that takes jobs: it is waited for.
+    """
+    limit = time.monotonic() + AGENT_SECONDS
+    while True:
         try:
             # A CPU of its own moves the driver to a node that has one: the head should not work.
             job: str = client.submit_job(
-                entrypoint=shlex.join(["python", "-m", "fingan", *arguments]),
-                runtime_env=_environment(folder),
-                entrypoint_num_cpus=1,
+                entrypoint=command, runtime_env=_environment(folder), entrypoint_num_cpus=1
             )
         except (RuntimeError, ValueError, OSError) as error:
+            if _NO_AGENT in str(error) and time.monotonic() < limit:
+                time.sleep(1.0)
+                continue
             raise FinganError(
                 f"the cluster at {place.text} does not take the job: {_first(error)}"
             ) from error
-    on_stage(f"job {job} at {place.text}")
-    return _follow(client, job, on_output, on_stage)
+        return job
 
 
 def describe_dashboard(place: Address, allow_open_dashboard: bool) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def wait_for_log(folder: Path, text: str, seconds: float = 60.0) -> str:
     return next(line for line in log.splitlines() if text in line)
 
 
+@pytest.mark.chaos
 def test_a_full_disk_costs_checkpoints_and_not_the_run(tmp_path, small_disk):
     steps = ("--set", "training.steps=1200")
     with driver(tmp_path, *steps) as process:

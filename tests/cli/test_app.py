@@ -15,7 +15,7 @@ from fingan.cli import app
 from fingan.cli.app import run
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("init", "check", "train", "sample", "evaluate", "models", "demo")
+VERBS = ("init", "check", "train", "tune", "sample", "evaluate", "models", "demo")
 LATER = ("forecast", "risk", "apply", "serve")
 
 
