@@ -181,7 +181,7 @@ def table(rows: list[Row]) -> str:
     """Return rates with their ratios, profiles, and threads beside workers, as Markdown."""
     rates = [_rates(row) for row in rows if row["what"] == "rates"]
     header = ["dataset", "variant", "rows per CPU-second (range)", "times straightforward", "bar"]
-    parts = [grid(header, [line for lines in rates for line in lines])]
+    parts = [grid(header, [line for lines in rates for line in lines])] if rates else []
     profiles = [row for row in rows if row["what"] == "profile"]
     if profiles:
         lines = [
