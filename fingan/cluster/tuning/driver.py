@@ -12,11 +12,10 @@ from fingan.cluster.driver import publish_run, train
 from fingan.cluster.lease import Lease, leased
 from fingan.cluster.runs import RunFolder, runs_root
 from fingan.cluster.tuning.ledger import SearchFolder, place
-from fingan.cluster.tuning.schedulers import mutable
 from fingan.cluster.tuning.work import Listener, Work
 from fingan.config import Config, from_mapping, to_mapping
 from fingan.data import data_name
-from fingan.errors import ConfigError, NotFound
+from fingan.errors import ConfigError, NotAvailable, NotFound
 from fingan.preparation import Prepared, prepare
 from fingan.registry import Registry, check_name
 from fingan.search import Finalist, Params, Record, SearchSpace
@@ -88,21 +87,22 @@ def tune(
 
 
 def space_of(config: Config) -> SearchSpace:
-    """Return the space that a search varies; a population keeps what its members cannot change.
+    """Return the space that a search varies.
 
     Raises:
         ConfigError: an empty space, or a key or value that does not fit.
+        NotAvailable: a kind of search that this version does not have.
     """
-    space = SearchSpace.of(config)
-    if config.tune.scheduler != "population":
-        return space
-    kept = mutable(space)
-    if not kept:
-        raise ConfigError(
-            "a population changes rates, weights and batches in mid-training, but tune.space names none of "
-            "them; add one such as training.lr, or set tune.scheduler to asha"
+    if config.tune.scheduler == "population":
+        raise NotAvailable(
+            "populations (tune.scheduler: population) are not available yet; asha and none are"
         )
-    return SearchSpace(space.base, {key: space.axes[key] for key in kept})
+    if config.compute.workers > 1:
+        raise NotAvailable(
+            f"trials on {config.compute.workers} workers are not available yet; set compute.workers to 1: "
+            "trials run side by side all the same"
+        )
+    return SearchSpace.of(config)
 
 
 @dataclass(frozen=True)

@@ -65,33 +65,3 @@ def test_a_search_is_resumed_with_the_same_table(tmp_path):
 
     with pytest.raises(ConfigError, match="other data"):
         tune(arrow().slice(0, 1400), settings(), tmp_path, "m", resume=True)
-
-
-@pytest.mark.slow
-def test_a_population_goes_on_from_better_members_states(tmp_path):
-    space = "tune.space={training.lr: {low: 0.00001, high: 0.01, log: true}}"
-    kept = ("tune.scheduler=population", "tune.intervals=4", "tune.trials=4", "tune.trial_steps=160")
-    first = [{"training.lr": 0.00001}, {"training.lr": 0.00002}, {"training.lr": 0.005}]
-    tuned = search(tmp_path, space, *kept, "tune.concurrency=4", "tune.finalists=1", first=first)
-    members = [t for t in tuned.record.trials if t.stage == "search"]
-    assert [t.steps for t in members] == [160] * 4
-    assert tuned.version == 1
-    began = [0.001, *(params["training.lr"] for params in first)]
-    changed = [t for t, lr in zip(members, began, strict=True) if t.params["training.lr"] != lr]
-    assert changed, "no member took over another's state"
-    for trial in changed:
-        run = folder_of(tmp_path).trial("search", trial.number, 0).run
-        steps = [json.loads(line)["step"] for line in run.progress.read_text().splitlines()]
-        assert steps == sorted(steps), "a member began anew instead of going on"
-
-
-@pytest.mark.slow
-def test_trials_of_two_workers_end_early_and_come_to_their_end(tmp_path):
-    kept = ("compute.workers=2", "compute.threads=1", "tune.concurrency=1", "tune.trials=3")
-    first = [{"training.lr": 0.0005, "training.batch_size": 128, "network.width": 8}]
-    tuned = search(tmp_path, *kept, "tune.finalists=1", "tune.trial_steps=120", first=first)
-    assert tuned.version == 1
-    assert all(t.workers == 2 for t in tuned.record.trials)
-    assert {t.status for t in tuned.record.trials} <= {"finished", "pruned"}
-    finished = [t for t in tuned.record.trials if t.status == "finished"]
-    assert all(t.steps == 120 for t in finished)
