@@ -68,7 +68,7 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables that are not set yet, and take them back at the end."""
     added = [name for name in values if name not in os.environ]
     os.environ.update({name: values[name] for name in added})
@@ -121,7 +121,7 @@ def ray_session(
         return
     if address is None:
         _keep_token()
-    with _environment(_SETTINGS | _timeouts(compute) | ({} if address is not None else _EMBEDDED)):
+    with environment(_SETTINGS | _timeouts(compute) | ({} if address is not None else _EMBEDDED)):
         try:
             if address is None:
                 _start(compute)

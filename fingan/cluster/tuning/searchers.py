@@ -80,11 +80,6 @@ class StudySearcher(_Stateless):
             if trial.status in ENDED:
                 study.tell(trial)
 
-    @property
-    def study(self) -> Study:
-        """What has been learned."""
-        return self._study
-
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, or that there is none."""
         if self._unfinished:
@@ -113,6 +108,10 @@ class StudySearcher(_Stateless):
         trial = folder.read() or Trial(number, self._params[number])
         if error and trial.status not in ENDED:
             trial = _note_death(folder, trial)
+        elif trial.status == "running" and not self._folder.ending:
+            # Ended by the scheduler, and its process was gone before it could say so.
+            folder.run.note(status="pruned")
+            trial = folder.read() or trial
         if trial.status in ENDED:
             self._study.tell(trial)
 

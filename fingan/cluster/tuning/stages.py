@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune import TuneError
@@ -18,12 +16,12 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from fingan.cluster.session import environment
 from fingan.cluster.trainer import threads_of
 from fingan.cluster.tuning.ledger import SearchFolder
 from fingan.cluster.tuning.trial import Order, run_trial
 from fingan.config import ComputeConfig, TuneConfig
 from fingan.errors import ConfigError, FinganError
-from fingan.preparation import Prepared
 
 RETRIES = 2
 """Times that a trial whose process died is begun again, from its newest checkpoint."""
@@ -128,17 +126,6 @@ class _Quiet(TrialProgressCallback):
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    added = [name for name in _SETTINGS if name not in os.environ]
-    os.environ.update({name: _SETTINGS[name] for name in added})
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-@contextmanager
 def _told_plainly() -> Iterator[None]:
     """Keep Ray Tune from telling of what we do without; pass on its own failure in a line."""
     speaker = logging.getLogger("ray.tune")
@@ -182,7 +169,7 @@ def run_stage(stage: Stage, order: Order, prepared: Any, need: Need, at_a_time: 
     """
     folder = SearchFolder(order.folder)
     trainable = tune.with_parameters(run_trial, order=order, prepared=prepared)
-    with _environment(), _told_plainly():
+    with environment(_SETTINGS), _told_plainly():
         grid = tune.Tuner(
             tune.with_resources(trainable, need.driver),
             tune_config=tune.TuneConfig(
@@ -206,8 +193,3 @@ def run_stage(stage: Stage, order: Order, prepared: Any, need: Need, at_a_time: 
     if grid.errors and not folder.trials(stage.name):
         lines = str(grid.errors[0]).strip().splitlines()
         raise FinganError(f"no trial could be begun: {lines[-1] if lines else type(grid.errors[0]).__name__}")
-
-
-def prepared_in_ray(prepared: Prepared) -> Any:
-    """Put the data where all trials find them, once."""
-    return ray.put(prepared)

@@ -65,6 +65,23 @@ def test_a_trial_whose_process_died_has_failed_even_before_it_had_a_folder(folde
     assert "died" in trial.error
 
 
+def test_a_trial_that_the_scheduler_ended_is_pruned_even_if_its_process_could_not_say_so(folder):
+    found = searcher(folder)
+    found.suggest("a")
+    note(folder, Trial(0, {"training.lr": 0.001}, curve=((1.0, 0.4),)))
+    found.on_trial_complete("a", {"score": 0.4})
+    assert [trial.status for trial in folder.trials("search")] == ["pruned"]
+
+
+def test_a_trial_that_ends_with_the_search_is_not_pruned(folder):
+    found = searcher(folder)
+    found.suggest("a")
+    note(folder, Trial(0, {"training.lr": 0.001}, curve=((1.0, 0.4),)))
+    folder.over.touch()
+    found.on_trial_complete("a", {"score": 0.4})
+    assert [trial.status for trial in folder.trials("search")] == ["running"]
+
+
 def test_repetitions_are_handed_out_round_by_round(folder):
     settings = {0: {"training.lr": 0.001}, 1: {"training.lr": 0.01}, 2: {"training.lr": 0.02}}
     config = TuneConfig(seeds=3)
