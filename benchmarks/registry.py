@@ -21,6 +21,7 @@ NAMES = (
     "scaling",
     "faults",
     "tuning",
+    "serving",
 )
 
 

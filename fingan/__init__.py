@@ -28,6 +28,7 @@ from fingan.errors import (
 )
 
 if TYPE_CHECKING:
+    from fingan.client import Client
     from fingan.config import Config
     from fingan.data import read_table
     from fingan.generator import Generator, load
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _DEFERRED = {
+    "Client": "fingan.client",
     "Config": "fingan.config",
     "Generator": "fingan.generator",
     "Registry": "fingan.registry",
@@ -48,6 +50,7 @@ _DEFERRED = {
 __all__ = [
     "BundleError",
     "CheckpointCorrupt",
+    "Client",
     "ConditionError",
     "Config",
     "ConfigError",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from fingan.cli import data, demo, evaluate, later, models, sample, train, tune
+from fingan.cli import data, demo, evaluate, later, models, sample, serve, train, tune
 from fingan.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from fingan.cluster.following import WORK
 from fingan.errors import FinganError
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (data, train, tune, sample, evaluate, models, demo, later):
+for module in (data, train, tune, sample, evaluate, models, serve, demo, later):
     module.register(app)
 
 

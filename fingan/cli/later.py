@@ -12,7 +12,6 @@ LATER = {
     "forecast": "forecasts of price series",
     "risk": "risk figures of price series",
     "apply": "the applications",
-    "serve": "the sampling service",
 }
 _ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
 

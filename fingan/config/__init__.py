@@ -1,7 +1,7 @@
 """Typed configuration: models, constraints, reading and writing."""
 
 from fingan.config.constraints import Constraint, FixedCombinations, LessEqual, Range, Unique
-from fingan.config.loading import from_mapping, load, to_mapping, to_yaml
+from fingan.config.loading import from_mapping, load, load_service, to_mapping, to_yaml
 from fingan.config.models import (
     MOST_CANDIDATES,
     CheckpointConfig,
@@ -16,10 +16,18 @@ from fingan.config.models import (
     TrainingConfig,
 )
 from fingan.config.section import Duration, Section, duration_text, seconds
+from fingan.config.service import (
+    AuthConfig,
+    LimitsConfig,
+    OidcConfig,
+    ReplicasConfig,
+    ServiceConfig,
+)
 from fingan.config.tuning import Axis, Choice, Scalar, Span, TuneConfig
 
 __all__ = [
     "MOST_CANDIDATES",
+    "AuthConfig",
     "Axis",
     "CheckpointConfig",
     "Choice",
@@ -32,12 +40,16 @@ __all__ = [
     "FixedCombinations",
     "HealthConfig",
     "LessEqual",
+    "LimitsConfig",
     "NetworkConfig",
     "ObjectiveConfig",
+    "OidcConfig",
     "Range",
+    "ReplicasConfig",
     "SamplingConfig",
     "Scalar",
     "Section",
+    "ServiceConfig",
     "Span",
     "TrainingConfig",
     "TuneConfig",
@@ -45,6 +57,7 @@ __all__ = [
     "duration_text",
     "from_mapping",
     "load",
+    "load_service",
     "seconds",
     "to_mapping",
     "to_yaml",

@@ -7,13 +7,16 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from fingan.config.models import Config
+from fingan.config.service import ServiceConfig
 from fingan.errors import ConfigError, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,23 +62,25 @@ def _dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from _dotted_keys(section, f"{prefix}{name}.")
 
 
-def _suggestion(path: str) -> str:
+def _suggestion(path: str, root: type[BaseModel]) -> str:
     """Return the nearest key: the same name in another section, else the closest spelling."""
-    known = list(_dotted_keys(Config))
+    known = list(_dotted_keys(root))
     name = path.rpartition(".")[2]
     elsewhere = [k for k in known if k.rpartition(".")[2] == name]
     return nearest(path, elsewhere or known) or (f" Did you mean {elsewhere[0]!r}?" if elsewhere else "")
 
 
-def _check_keys(values: Mapping[str, Any], model: type[BaseModel], prefix: str = "") -> None:
+def _check_keys(
+    values: Mapping[str, Any], model: type[BaseModel], root: type[BaseModel], prefix: str = ""
+) -> None:
     known = _keys(model)
     for name, value in values.items():
         path = f"{prefix}{name}"
         if name not in known:
-            raise ConfigError(f"unknown configuration key {path!r}.{_suggestion(path)}")
+            raise ConfigError(f"unknown configuration key {path!r}.{_suggestion(path, root)}")
         section = known[name]
         if section is not None and isinstance(value, Mapping):
-            _check_keys(value, section, f"{path}.")
+            _check_keys(value, section, root, f"{path}.")
 
 
 def _assign(values: dict[str, Any], override: str) -> None:
@@ -114,7 +119,20 @@ def from_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Co
     Raises:
         ConfigError: an unknown key (with the nearest known one) or a value out of range.
     """
-    sections = {name for name, section in _keys(Config).items() if section is not None}
+    return _built(Config, values, overrides)
+
+
+def load_service(path: str | Path | None = None, overrides: Iterable[str] = ()) -> ServiceConfig:
+    """Read the configuration of the service as `load` reads that of a training.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    return _built(ServiceConfig, {} if path is None else _values(path), overrides)
+
+
+def _built(root: type[Model], values: Mapping[str, Any], overrides: Iterable[str]) -> Model:
+    sections = {name for name, section in _keys(root).items() if section is not None}
     merged = {
         k: dict(v) if isinstance(v, Mapping) else v
         for k, v in values.items()
@@ -122,9 +140,9 @@ def from_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Co
     }
     for override in overrides:
         _assign(merged, override)
-    _check_keys(merged, Config)
+    _check_keys(merged, root, root)
     try:
-        return Config.model_validate(merged)
+        return root.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(_describe(error)) from error
 
@@ -140,6 +158,10 @@ def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Confi
     """
     if path is None:
         return from_mapping({}, overrides)
+    return from_mapping(_beside(_values(path), Path(path)), overrides)
+
+
+def _values(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -152,7 +174,7 @@ def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Confi
         values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{str(path)!r} must hold a mapping of sections, not {type(values).__name__}")
-    return from_mapping(_beside(values, Path(path)), overrides)
+    return values
 
 
 def _beside(values: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The sampling engine: fixed blocks of rows, each a function of (bundle, seed, block).
 
-Noise and forward pass always run in whole blocks of `BLOCK` rows, because matrix products
-depend on their shape in the last bits; so row i is the same whatever the batch size, the
-offset or the number of threads. Calibration and decoding are elementwise and run over
-several blocks at once.
+Noise is drawn in whole blocks of `BLOCK` rows, and a row gets the bits that a forward pass of its
+whole block gives it, although matrix products may depend on their shape in the last bits; so row
+i is the same whatever the batch size, the offset or the number of threads. A block of which only
+some rows are wanted shares its pass with others (see `PassSizes`). Calibration and decoding are
+elementwise and run over several passes at once.
 
 Letters: B rows, D dense width, F numeric fields, C categorical fields, M conditioning units,
 S codes, Z noise.
@@ -11,16 +12,20 @@ S codes, Z noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from fingan.encoding.table import EncodedTable, Given, TableEncoder
+from fingan.encoding.layout import Layout
+from fingan.encoding.table import Given, TableEncoder
 from fingan.generator.calibration import Calibration
 from fingan.generator.choice import CodeChoice
 from fingan.generator.forward import Forward, RawFields
@@ -32,8 +37,14 @@ from fingan.types import Bool, Float32, Float64, Int64
 BLOCK = 1024
 """Rows of a forward pass: its largest activations stay in a core's own cache."""
 
+STEP = 32
+"""A pass of fewer rows has a multiple of this."""
+
+Item = TypeVar("Item")
+Draw = Callable[[int, str, int], "Noise"]
+
 Condition = Callable[[Float64], Given]
-"""Maps spare uniforms [BLOCK, M], which draw among values that agree, to what is given."""
+"""Maps spare uniforms [B, M], which draw among values that agree, to what is given of B rows."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +89,127 @@ class RawRows:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is given of a block: the condition, and the exact u [F, B] of the given numbers."""
+class Stretch:
+    """Consecutive rows of one stream of noise.
 
-    given: Given
-    u: Float64
+    Attributes:
+        seed, purpose: keys of the noise.
+        first, last: the rows first … last − 1, at least one.
+    """
+
+    seed: int
+    purpose: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
-class _Block:
-    """A block before calibration: raw numbers [F, B], codes [C, B], spare uniforms [M, B]."""
+class Ask:
+    """Rows that are wanted: those of each stretch, one after the other.
+
+    Attributes:
+        stretches: at least one.
+        condition: what is given of the rows, None for nothing. Where only some rows of a block are
+            asked for, a function of each row alone.
+    """
+
+    stretches: Sequence[Stretch]
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Rows first … last − 1 of one block, wanted by ask number `ask`."""
+
+    ask: int
+    seed: int
+    purpose: str
+    block: int
+    first: int
+    last: int
+
+    @property
+    def rows(self) -> int:
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Cuts side by side in a forward pass of `size` rows, from row `place` on."""
+
+    cuts: list[_Cut]
+    size: int
+    place: int
+
+    def pad(self, rows: Tensor) -> Tensor:
+        """Return the cuts' rows [B, …] in their places, zeros elsewhere [size, …]."""
+        after = self.size - self.place - rows.shape[0]
+        return pad(rows, (0, 0, self.place, after)) if self.place or after else rows
+
+
+class PassSizes:
+    """Finds out which forward passes give a row the bits that a pass of its whole block gives it.
+
+    It does not matter which rows are beside it, but matrix products may be summed in another order
+    for another number of rows, or at another place among them. On Zen 4 (AVX-512; MKL and oneDNN,
+    fp32 and bf16) neither happens: all 1,024 places and all multiples of 16 gave the same bits (only
+    fewer than twelve rows did not). As that is nowhere promised, a size is tried before its first use.
+
+    Args:
+        forward: runs the network.
+        layout: the dense row.
+        noise: width of the noise.
+    """
+
+    def __init__(self, forward: Forward, layout: Layout, noise: int) -> None:
+        self._forward, self._layout, self._noise = forward, layout, noise
+        self._agrees: dict[tuple[int, bool], bool] = {}
+
+    def fitting(self, rows: int, conditional: bool) -> int:
+        """Return the size of the pass for 1 … BLOCK rows of any blocks; 0 where each must keep its place."""
+        for size in (-(-rows // STEP) * STEP, BLOCK):
+            if (size, conditional) not in self._agrees:
+                self._agrees[size, conditional] = self._try(size, conditional)
+            if self._agrees[size, conditional]:
+                return size
+        return 0
+
+    def _try(self, size: int, conditional: bool) -> bool:
+        """Compare rows of a whole block with the same rows elsewhere in a pass of another size."""
+        generator = torch_generator(0, "pass sizes", size)
+        moved = torch.randperm(BLOCK, generator=generator)[:size]
+        normal, rows, mask = torch.randn(BLOCK, self._noise, generator=generator), None, None
+        if conditional:
+            rows = torch.randn(BLOCK, self._layout.dense, generator=generator)
+            mask = torch.randint(2, (BLOCK, self._layout.units), generator=generator).float()
+        whole = self._forward(normal, rows, mask)
+        rows, mask = (None if given is None else given[moved] for given in (rows, mask))
+        own = self._forward(normal[moved], rows, mask)
+        pairs = (own.numbers, whole.numbers), (own.logits, whole.logits)
+        return all(np.array_equal(part, block[:, moved.numpy()]) for part, block in pairs)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is given of some rows, and where in their intervals the given numbers are [F, B]."""
+
+    given: Given
+    position: Float64
+
+    def exact(self) -> Float64:
+        """Return u of the given numbers [F, B]."""
+        fields = self.given.fields
+        return fields.lower.T.astype(np.float64) + self.position * fields.width.T
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows before calibration: raw numbers [F, B], codes [C, B], spare uniforms [M, B]."""
 
     numbers: Float32
     codes: Int64
     spare: Float64
-    known: _Known | None
+    known: Known | None
 
 
 @dataclass(frozen=True)
@@ -123,6 +240,10 @@ class Engine:
         return Forward(self.network, self.autocast, self.device)
 
     @cached_property
+    def _sizes(self) -> PassSizes:
+        return PassSizes(self._forward, self.encoder.layout, self.noise)
+
+    @cached_property
     def _choice(self) -> CodeChoice:
         return CodeChoice(self.encoder.layout.widths, self.calibration.offsets)
 
@@ -135,45 +256,82 @@ class Engine:
         return Noise(normal, uniform[:fields], uniform[fields:])
 
     def raw(self, normal: Tensor, rows: Tensor | None, mask: Tensor | None) -> RawFields:
-        """Return the network's raw output for a block (see `Forward`)."""
+        """Return the network's raw output (see `Forward`): one forward pass."""
         return self._forward(normal, rows, mask)
 
     def rows(self, seed: int, blocks: range, condition: Condition | None, purpose: str) -> RawRows:
-        """Generate consecutive blocks.
+        """Generate consecutive blocks, at least one (see `Stretch` and `Ask`)."""
+        whole = Stretch(seed, purpose, blocks.start * BLOCK, blocks.stop * BLOCK)
+        return self.make([Ask([whole], condition)])[0]
 
-        Args:
-            seed: the sample's seed.
-            blocks: their numbers, at least one.
-            condition: what is given; None for nothing.
-            purpose: key of the noise.
-        """
-        parts = [self._block(seed, number, condition, purpose) for number in blocks]
-        # All blocks at once: a short array costs as much in calls as in arithmetic.
-        u = self.calibration.u(np.hstack([part.numbers for part in parts]))
+    def make(self, asks: Sequence[Ask]) -> list[RawRows]:
+        """Generate the rows of asks, at least one; those of several share forward passes."""
+        parts: list[list[_Part]] = [[] for _ in asks]
+        # Several asks may be of one sample, as pages are: the noise of some blocks is held.
+        draw = lru_cache(8)(self.draw) if len(asks) > 1 else self.draw
+        for conditional in (False, True):
+            # Nothing given is a narrower network.
+            wanted = (n for n, ask in enumerate(asks) if (ask.condition is not None) == conditional)
+            cuts = (cut for number in wanted for cut in _cuts(number, asks[number].stretches))
+            for run in self._passes(cuts, conditional):
+                for number, part in self._run(run, asks, draw):
+                    parts[number].append(part)
+        # All passes at once: a short array costs as much in calls as in arithmetic.
+        u = self.calibration.u(np.hstack([part.numbers for own in parts for part in own]))
+        ends = np.cumsum([sum(part.codes.shape[1] for part in own) for own in parts])
+        shares = np.split(u, ends[:-1], axis=1)
+        return [self._raw_rows(own, share) for own, share in zip(parts, shares, strict=True)]
+
+    def _passes(self, cuts: Iterable[_Cut], conditional: bool) -> Iterator[_Pass]:
+        """Put cuts together into forward passes."""
+        for together in filled(cuts, lambda cut: cut.rows, BLOCK):
+            if together[0].rows == BLOCK:
+                yield _Pass(together, BLOCK, 0)
+            elif size := self._sizes.fitting(sum(cut.rows for cut in together), conditional):
+                yield _Pass(together, size, 0)
+            else:
+                yield from (_Pass([cut], BLOCK, cut.first) for cut in together)
+
+    def _run(self, run: _Pass, asks: Sequence[Ask], draw: Draw) -> Iterator[tuple[int, _Part]]:
+        """Make a pass; return the number of each ask in it and its share, in order."""
+        shares = [(number, list(cuts)) for number, cuts in groupby(run.cuts, lambda cut: cut.ask)]
+        known = [self._known(asks[number].condition, cuts) for number, cuts in shares]
+        given = [own for own in known if own is not None]
+        rows = mask = None
+        if given:
+            rows = run.pad(torch.cat([dense_given(self.encoder, own) for own in given]))
+            mask = run.pad(torch.from_numpy(np.concatenate([own.given.mask for own in given])).float())
+        noise = _side_by_side([_noise(cut, draw) for cut in run.cuts])
+        raw = self.raw(run.pad(noise.normal), rows, mask)
+        here = slice(run.place, run.place + len(noise.normal))
+        numbers, codes = raw.numbers[:, here], self._choice(raw.logits[:, here], noise.choice)
+        last = 0
+        for (number, cuts), own in zip(shares, known, strict=True):
+            first, last = last, last + sum(cut.rows for cut in cuts)
+            share = slice(first, last)
+            yield number, _Part(numbers[:, share], codes[:, share], noise.spare[:, share], own)
+
+    def _known(self, condition: Condition | None, cuts: Sequence[_Cut]) -> Known | None:
+        """Return what is given of the rows of cuts, side by side."""
+        if condition is None:
+            return None
+        layout, draws = self.encoder.layout, []
+        for cut in cuts:
+            generator = torch_generator(cut.seed, f"{cut.purpose} given", cut.block)
+            draws.append(_uniform(layout.units + layout.numeric, generator)[:, cut.first : cut.last])
+        spare, position = np.split(np.hstack(draws), [layout.units])
+        return Known(condition(spare.T), position)
+
+    def _raw_rows(self, parts: Sequence[_Part], u: Float64) -> RawRows:
+        """Return the rows of parts, what is given in its place; `u` is [F, B]."""
         codes = np.hstack([part.codes for part in parts])
         spare = np.hstack([part.spare for part in parts])
         known = [part.known for part in parts if part.known is not None]
-        return self._keep(known, u, codes, spare) if known else RawRows(u, codes, spare, {})
-
-    def _block(self, seed: int, number: int, condition: Condition | None, purpose: str) -> _Block:
-        noise = self.draw(seed, purpose, number)
-        known = rows = mask = None
-        if condition is not None:
-            generator = torch_generator(seed, f"{purpose} given", number)
-            given = condition(_uniform(self.encoder.layout.units, generator).T)
-            position = _uniform(self.encoder.layout.numeric, generator).T
-            rows = dense_given(self.encoder, given.fields, torch.from_numpy(position).float())
-            mask = torch.from_numpy(given.mask).float()
-            exact = given.fields.lower.astype(np.float64) + position * given.fields.width
-            known = _Known(given, exact.T)
-        raw = self.raw(noise.normal, rows, mask)
-        return _Block(raw.numbers, self._choice(raw.logits, noise.choice), noise.spare, known)
-
-    def _keep(self, known: Sequence[_Known], u: Float64, codes: Int64, spare: Float64) -> RawRows:
-        """Put what is given in its place."""
+        if not known:
+            return RawRows(u, codes, spare, {})
         layout = self.encoder.layout
         kept = np.concatenate([part.given.mask for part in known]).T[list(layout.unit_of_field)]
-        exact = np.hstack([part.u for part in known])
+        exact = np.hstack([part.exact() for part in known])
         own = np.concatenate([part.given.fields.codes for part in known]).T
         given = {}
         for name in known[0].given.columns:
@@ -189,15 +347,54 @@ class Engine:
         return self.encoder.decode(rows.u.T, rows.codes.T, rows.spare.T, row_index, identifiers, rows.given)
 
 
+def filled(items: Iterable[Item], rows: Callable[[Item], int], most: int) -> Iterator[list[Item]]:
+    """Put items together in their order, at most `most` rows at a time; a larger item is alone."""
+    together: list[Item] = []
+    total = 0
+    for item in items:
+        if together and total + rows(item) > most:
+            yield together
+            together, total = [], 0
+        together.append(item)
+        total += rows(item)
+    if together:
+        yield together
+
+
+def _cuts(ask: int, stretches: Iterable[Stretch]) -> Iterator[_Cut]:
+    """Divide the stretches of an ask at the borders of blocks."""
+    for stretch in stretches:
+        for block in range(stretch.first // BLOCK, -(-stretch.last // BLOCK)):
+            first, last = stretch.first - block * BLOCK, stretch.last - block * BLOCK
+            yield _Cut(ask, stretch.seed, stretch.purpose, block, max(first, 0), min(last, BLOCK))
+
+
+def _noise(cut: _Cut, draw: Draw) -> Noise:
+    """Return the noise of a cut; a block's is a stream, and drawn whole."""
+    noise, rows = draw(cut.seed, cut.purpose, cut.block), slice(cut.first, cut.last)
+    if cut.rows == BLOCK:
+        return noise
+    # Copied: a view would keep the whole block.
+    return Noise(noise.normal[rows].clone(), noise.choice[:, rows].copy(), noise.spare[:, rows].copy())
+
+
+def _side_by_side(parts: Sequence[Noise]) -> Noise:
+    if len(parts) == 1:
+        return parts[0]
+    normal = torch.cat([part.normal for part in parts])
+    choice, spare = (np.hstack([getattr(part, name) for part in parts]) for name in ("choice", "spare"))
+    return Noise(normal, choice, spare)
+
+
 def _uniform(fields: int, generator: torch.Generator) -> Float64:
     """Return uniforms [fields, BLOCK] in [0, 1), in steps of 2^-53."""
     draws: Float64 = torch.rand(fields, BLOCK, generator=generator, dtype=torch.float64).numpy()
     return draws
 
 
-def dense_given(encoder: TableEncoder, fields: EncodedTable, position: Tensor) -> Tensor:
+def dense_given(encoder: TableEncoder, known: Known) -> Tensor:
     """Return dense rows [B, D] of given fields; open positions hold anything."""
-    layout = encoder.layout
+    layout, fields = encoder.layout, known.given.fields
     places = torch.from_numpy(fields.codes.astype(np.int64) + layout.offsets())
     lower, width = torch.from_numpy(fields.lower), torch.from_numpy(fields.width)
-    return dense_rows(layout, lower, width, places, position)
+    return dense_rows(layout, lower, width, places, torch.from_numpy(known.position.T).float())

@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from fingan.config import MOST_CANDIDATES, Config
+from fingan.config import Config
 from fingan.data.schema import TableSchema
-from fingan.encoding.conditions import Where
-from fingan.errors import ConfigError
+from fingan.errors import ConfigError, UserError
 from fingan.generator.density import DensityRatio
-from fingan.generator.engine import BLOCK, Condition, Engine
-from fingan.generator.refine import chosen
-from fingan.rng import numpy_generator
-from fingan.types import Float64, Json
-
-BLOCKS_PER_BATCH = 16
-MOST_ROWS = 1 << 48
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What all rows of a sample share."""
-
-    seed: int
-    condition: Condition | None
-    candidates: int
+from fingan.generator.engine import BLOCK, Engine
+from fingan.generator.packed import (
+    BLOCKS_PER_BATCH,
+    Piece,
+    PreparedPiece,
+    check_whole,
+    prepare_piece,
+    sample_packed,
+)
+from fingan.types import Json
 
 
 @dataclass(frozen=True)
@@ -96,41 +88,25 @@ class Generator:
             ConfigError: a count, seed or column that does not fit.
             ConditionError: a condition that no row can meet.
         """
-        _check_whole(rows=rows, offset=offset, seed=seed, threads=threads)
-        if rows + offset > MOST_ROWS:
-            raise ConfigError(f"rows + offset must be at most 2^48, got {rows + offset}")
+        check_whole(rows=rows, offset=offset, seed=seed, threads=threads)
         if threads < 1:
             raise ConfigError(f"threads must be at least 1, got {threads}")
-        request = _Request(
-            seed,
-            None if not where else Where.parse(self.engine.encoder, where).block,
-            self._candidates(candidates),
-        )
-        return self._stream(rows, offset, request, threads)
+        piece = prepare_piece(self, Piece(seed, offset, offset + rows, where, candidates))
+        return self._stream(piece, threads)
 
-    def _candidates(self, asked: int | None) -> int:
-        number = self.config.sampling.candidates if asked is None else asked
-        if not 1 <= number <= MOST_CANDIDATES:
-            raise ConfigError(f"candidates must be from 1 to {MOST_CANDIDATES}, got {number}")
-        return number if self.density is not None else 1
-
-    def _stream(self, rows: int, offset: int, request: _Request, threads: int) -> Iterator[pa.RecordBatch]:
+    def _stream(self, whole: PreparedPiece, threads: int) -> Iterator[pa.RecordBatch]:
         span = BLOCK * BLOCKS_PER_BATCH
-        stop = offset + rows
-        starts = range(offset - offset % span, stop, span)
-        bounds = ((max(offset, start), min(stop, start + span)) for start in starts)
-
-        def make(first: int, last: int) -> pa.RecordBatch:
-            return self._rows(first, last, request)
-
+        starts = range(whole.first - whole.first % span, whole.last, span)
+        bounds = ((max(whole.first, start), min(whole.last, start + span)) for start in starts)
+        pieces = (replace(whole, first=first, last=last) for first, last in bounds)
         if threads == 1:
-            yield from (make(first, last) for first, last in bounds)
+            yield from map(self._rows, pieces)
             return
         pool = ThreadPoolExecutor(threads)
         try:
             pending: deque[Future[pa.RecordBatch]] = deque()
-            for first, last in bounds:
-                pending.append(pool.submit(make, first, last))
+            for piece in pieces:
+                pending.append(pool.submit(self._rows, piece))
                 if len(pending) > threads:
                     yield pending.popleft().result()
             while pending:
@@ -139,29 +115,11 @@ class Generator:
             # A reader may leave early: what nobody waits for is not made.
             pool.shutdown(cancel_futures=True)
 
-    def _rows(self, first: int, last: int, request: _Request) -> pa.RecordBatch:
-        made = [self._candidate(first, last, request, number) for number in range(request.candidates)]
-        if self.density is None or len(made) == 1:
-            return made[0]
-        ratios = np.stack([self.density(batch) for batch in made])
-        kept = chosen(ratios, self._uniform(first, last, request.seed))
-        place = kept * (last - first) + np.arange(last - first)
-        return pa.concat_batches(made).take(pa.array(place))
-
-    def _candidate(self, first: int, last: int, request: _Request, number: int) -> pa.RecordBatch:
-        blocks, start = _blocks(first, last)
-        # The first candidates are the rows that a sample without a choice has.
-        purpose = f"sample {number}" if number else "sample"
-        rows = self.engine.rows(request.seed, blocks, request.condition, purpose)
-        rows = rows.cut(first - start, last - start)
-        return self.engine.decode(rows, np.arange(first, last, dtype=np.int64), request.seed)
-
-    @staticmethod
-    def _uniform(first: int, last: int, seed: int) -> Float64:
-        """Return the draws by which rows first … last − 1 are chosen."""
-        blocks, start = _blocks(first, last)
-        draws = [numpy_generator(seed, "choose", block).random(BLOCK) for block in blocks]
-        return np.concatenate(draws)[first - start : last - start]
+    def _rows(self, piece: PreparedPiece) -> pa.RecordBatch:
+        (made,) = sample_packed(self, [piece])
+        if isinstance(made, UserError):
+            raise made
+        return made
 
     def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> pa.Table:
         """Fill the nulls of a table from the learned distribution given each row's other values.
@@ -181,7 +139,7 @@ class Generator:
         """
         from fingan.generator.impute import impute
 
-        _check_whole(seed=seed)
+        check_whole(seed=seed)
         return impute(self.engine, table, columns, seed)
 
     def save(self, path: str | Path) -> None:
@@ -189,15 +147,3 @@ class Generator:
         from fingan.generator.storage import save_generator
 
         save_generator(self, path)
-
-
-def _blocks(first: int, last: int) -> tuple[range, int]:
-    """Return the blocks that hold rows first … last − 1, and the number of their first row."""
-    blocks = range(first // BLOCK, -(-last // BLOCK))
-    return blocks, blocks.start * BLOCK
-
-
-def _check_whole(**values: object) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
-            raise ConfigError(f"{name} must be a whole number from 0 to 2^63 - 1, got {value!r}")

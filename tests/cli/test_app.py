@@ -16,7 +16,7 @@ from fingan.cli.app import run
 
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = ("init", "check", "train", "tune", "sample", "evaluate", "models", "demo")
-LATER = ("forecast", "risk", "apply", "serve")
+LATER = ("forecast", "risk", "apply")
 
 
 def the_object(capsys) -> dict:
@@ -97,7 +97,7 @@ def test_a_configured_series_exits_2_too(capsys, tmp_path):
     [
         (["bogus", "--json"], 2, "UsageError"),
         (["--json"], 2, "UsageError"),
-        (["serve", "--json"], 2, "NotAvailable"),
+        (["risk", "--json"], 2, "NotAvailable"),
         (["check", "--set", "training.step=1", "--json"], 2, "ConfigError"),
         (["check", "nowhere.csv", "--json"], 1, "DataError"),
         (["models", "show", "nobody", "--json"], 1, "NotFound"),

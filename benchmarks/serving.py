@@ -1,0 +1,328 @@
+"""The sampling service over loopback: speed, latency, memory, overload, lost replicas, new versions.
+
+    python -m benchmarks serving
+
+Generators of the default size, trained for a few steps (the time of a row does not depend on how good
+it is), one replica of one thread on Ray Serve behind `fingan serve`. The engine's own speed is measured in
+turns with the service's, in the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.command import parser
+from benchmarks.results import Results, Row
+from benchmarks.sampling import draw, made
+from benchmarks.served import Outcome, Served, ask, client, open_loop, serving
+from benchmarks.serving_table import table
+from fingan.config import SamplingConfig
+from fingan.generator import Generator
+from fingan.registry import Registry
+
+MODEL = "default"
+STREAMED = 1 << 17
+CANDIDATES = (SamplingConfig().candidates, 1)
+
+
+def registry_of(generator: Generator, folder: Path) -> Path:
+    """Publish a generator; return the registry."""
+    publish(generator, folder, 0)
+    return folder / "registry"
+
+
+def publish(generator: Generator, folder: Path, number: int) -> None:
+    """Publish a generator as one more version, with other metrics."""
+    place = folder / f"bundle-{number}"
+    replace(generator, metrics={**generator.metrics, "number": number}).save(place)
+    Registry(folder / "registry").publish(MODEL, place)
+
+
+def rows_of(content: bytes) -> int:
+    """Return the rows of an Arrow stream; 0 where it is not whole."""
+    if not content.endswith(b"\xff\xff\xff\xff\x00\x00\x00\x00"):
+        return 0
+    try:
+        return int(pa.ipc.open_stream(content).read_all().num_rows)
+    except pa.ArrowException:
+        return 0
+
+
+async def _drain(
+    served: Served, rows: int, candidates: int | None, watch: Callable[[], None] | None = None
+) -> float:
+    """Download rows and drop them; return rows per second."""
+    began = time.perf_counter()
+    url = f"{served.url}/v1/models/{MODEL}/samples"
+    body = {"rows": rows, "candidates": candidates}
+    async with client() as session, session.post(url, json=body) as answer:
+        answer.raise_for_status()
+        async for _ in answer.content.iter_chunked(1 << 20):
+            if watch is not None:
+                watch()
+    return rows / (time.perf_counter() - began)
+
+
+def speed(generator: Generator, folder: Path, rounds: int) -> Row:
+    """Rows per second of the engine in this process and of the service, by turns."""
+    found: dict[str, dict[str, list[float]]] = {}
+    with serving(registry_of(generator, folder), 1) as served:
+        for number in range(rounds + 1):
+            for candidates in CANDIDATES:
+                rows = STREAMED // candidates
+                began = time.perf_counter()
+                draw(generator, rows, 1, candidates)
+                engine = rows / (time.perf_counter() - began)
+                http = asyncio.run(_drain(served, rows, candidates))
+                own = found.setdefault(str(candidates), {"engine": [], "http": []})
+                if number:
+                    own["engine"].append(engine)
+                    own["http"].append(http)
+    return {"rates": found}
+
+
+def latency(generator: Generator, folder: Path, seconds: float) -> Row:
+    """Seconds of requests of 100 rows, 20 a second, each due whether or not the last was answered."""
+    found = {}
+    with serving(registry_of(generator, folder), 1) as served:
+        for candidates in CANDIDATES:
+
+            async def run(candidates: int = candidates) -> Outcome:
+                async with client() as session:
+                    for seed in range(20):
+                        await ask(session, served, MODEL, 100, seed, candidates=candidates)
+                    return await open_loop(
+                        20,
+                        seconds,
+                        lambda n: ask(session, served, MODEL, 100, n, candidates=candidates),
+                        rows_of,
+                    )
+
+            outcome = asyncio.run(run())
+            milliseconds = 1e3 * np.array(outcome.seconds)
+            found[str(candidates)] = {
+                "p50_ms": float(np.percentile(milliseconds, 50)),
+                "p99_ms": float(np.percentile(milliseconds, 99)),
+                "statuses": outcome.statuses,
+                "wrong": outcome.wrong,
+            }
+    return {"latency": found}
+
+
+def memory(generator: Generator, folder: Path, rows: int) -> Row:
+    """Growth of the resident memory of front and replica over one streamed answer."""
+    with serving(registry_of(generator, folder), 1) as served:
+        asyncio.run(_drain(served, STREAMED, 1))
+        before, most, last = served.resident(), 0, 0.0
+
+        def watch() -> None:
+            nonlocal most, last
+            if time.monotonic() - last > 0.2:
+                last = time.monotonic()
+                most = max(most, served.resident())
+
+        rate = asyncio.run(_drain(served, rows, 1, watch))
+    return {"rows": rows, "growth_bytes": most - before, "rows_per_second": rate}
+
+
+def stalled(generator: Generator, folder: Path, seconds: float) -> Row:
+    """Growth of the resident memory while eight readers of long answers take nothing."""
+
+    async def run(served: Served) -> None:
+        async with client() as session:
+            url = f"{served.url}/v1/models/{MODEL}/samples"
+            answers = [
+                await session.post(url, json={"rows": 50_000_000, "candidates": 1, "seed": seed})
+                for seed in range(8)
+            ]
+            await asyncio.sleep(seconds)
+            grown.append(served.resident())
+            for answer in answers:
+                answer.close()
+
+    grown: list[int] = []
+    with serving(registry_of(generator, folder), 1) as served:
+        asyncio.run(_drain(served, STREAMED, 1))
+        before = served.resident()
+        asyncio.run(run(served))
+    return {"readers": 8, "growth_bytes": grown[0] - before}
+
+
+def overload(generator: Generator, folder: Path, seconds: float) -> Row:
+    """Whole answers of 10,000 rows a second at capacity and at four times as many requests."""
+    with serving(registry_of(generator, folder), 1) as served:
+        size = 10_000
+
+        async def at(rate: float) -> Outcome:
+            async with client() as session:
+                return await open_loop(
+                    rate, seconds, lambda n: ask(session, served, MODEL, size, n, candidates=1), rows_of
+                )
+
+        capacity = asyncio.run(_closed(served, size, seconds / 2))
+        peak, four = asyncio.run(at(0.9 * capacity)), asyncio.run(at(4 * capacity))
+        after = asyncio.run(at(0.5 * capacity))
+    peak_rate = max(capacity, peak.statuses.get("200", 0) / seconds)
+    return {
+        "capacity": capacity,
+        "peak": peak_rate,
+        "goodput": four.statuses.get("200", 0) / seconds,
+        "statuses": four.statuses,
+        "wrong": four.wrong,
+        "p99": float(np.percentile(four.seconds, 99)),
+        "p99_normal": float(np.percentile(peak.seconds, 99)),
+        "statuses_after": after.statuses,
+    }
+
+
+async def _closed(served: Served, size: int, seconds: float) -> float:
+    """Return answers per second with four requests always under way."""
+    done, until = 0, time.perf_counter() + seconds
+    async with client() as session:
+
+        async def worker(number: int) -> None:
+            nonlocal done
+            seed = number
+            while time.perf_counter() < until:
+                status, _ = await ask(session, served, MODEL, size, seed, candidates=1)
+                done += status == 200
+                seed += 4
+
+        began = time.perf_counter()
+        await asyncio.gather(*(worker(number) for number in range(4)))
+        return done / (time.perf_counter() - began)
+
+
+def cancelled(generator: Generator, folder: Path, count: int) -> Row:
+    """What is left of downloads that were broken off: memory, descriptors, answers under way."""
+
+    async def one(session: aiohttp.ClientSession, served: Served, seed: int) -> None:
+        url = f"{served.url}/v1/models/{MODEL}/samples"
+        async with session.post(url, json={"rows": 5_000_000, "candidates": 1, "seed": seed}) as answer:
+            await answer.content.readany()
+
+    async def run(served: Served, first: int, number: int) -> None:
+        async with client() as session:
+            for seed in range(first, first + number):
+                await one(session, served, seed)
+
+    with serving(registry_of(generator, folder), 1) as served:
+        asyncio.run(run(served, 0, 20))
+        time.sleep(2)
+        before = served.resident(), served.descriptors()
+        asyncio.run(run(served, 20, count))
+        time.sleep(2)
+        replica = served.replicas()[0]
+        replica.cpu_percent()
+        time.sleep(2)
+        busy = float(replica.cpu_percent())
+        after = served.resident(), served.descriptors()
+    return {
+        "cancelled": count,
+        "growth_bytes": after[0] - before[0],
+        "descriptors": after[1] - before[1],
+        "replica_cpu_percent": busy,
+    }
+
+
+def killed(generator: Generator, folder: Path, kills: int) -> Row:
+    """Answers while one of two replicas is killed again and again."""
+    with serving(registry_of(generator, folder), 2) as served:
+
+        async def run() -> Outcome:
+            async with client() as session:
+                sending = asyncio.create_task(
+                    open_loop(
+                        2,
+                        15.0 * kills,
+                        lambda n: ask(session, served, MODEL, 20_000, n, candidates=1),
+                        rows_of,
+                    )
+                )
+                for _ in range(kills):
+                    await asyncio.sleep(14)
+                    served.replicas()[0].send_signal(signal.SIGKILL)
+                return await sending
+
+        outcome = asyncio.run(run())
+    return {"kills": kills, "statuses": outcome.statuses, "wrong": outcome.wrong}
+
+
+def updated(generator: Generator, folder: Path, updates: int) -> Row:
+    """Answers while new versions are published."""
+    with serving(registry_of(generator, folder), 1, "refresh=1s") as served:
+
+        async def run() -> Outcome:
+            async with client() as session:
+                sending = asyncio.create_task(
+                    open_loop(
+                        20,
+                        10.0 * (updates + 1),
+                        lambda n: ask(session, served, MODEL, 100, n, candidates=1),
+                        rows_of,
+                    )
+                )
+                for number in range(1, updates + 1):
+                    await asyncio.sleep(10)
+                    await asyncio.to_thread(publish, generator, folder, number)
+                return await sending
+
+        outcome = asyncio.run(run())
+        version = asyncio.run(_version(served))
+    return {"updates": updates, "statuses": outcome.statuses, "wrong": outcome.wrong, "version": version}
+
+
+async def _version(served: Served) -> int:
+    async with client() as session, session.get(f"{served.url}/v1/models/{MODEL}") as answer:
+        return int((await answer.json())["version"])
+
+
+Case = Callable[[Generator, Path, Any], Row]
+CASES: dict[str, tuple[Case, float, float]] = {
+    "speed": (speed, 5, 1),
+    "latency": (latency, 60.0, 3.0),
+    "memory": (memory, 5_000_000, 100_000),
+    "stalled": (stalled, 15.0, 2.0),
+    "overload": (overload, 60.0, 4.0),
+    "cancelled": (cancelled, 200, 5),
+    "killed": (killed, 10, 1),
+    "updated": (updated, 3, 1),
+}
+"""Each case: what it does, how much of it, and how much of it for a look."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run what is missing from the results file."""
+    reader = parser("serving", __doc__)
+    reader.add_argument("--case", action="append", choices=list(CASES))
+    reader.add_argument("--steps", type=int, default=50, help="of training")
+    reader.add_argument("--look", action="store_true", help="a little of each, printed and not kept")
+    options = reader.parse_args(arguments)
+    results, generator = Results("serving", options.results), None
+    for name in options.case or CASES:
+        case, much, little = CASES[name]
+        if not options.look and results.has(case=name):
+            continue
+        generator = generator or made("default", options.steps)["bf16"]
+        folder = Path(tempfile.mkdtemp(prefix="fingan-serving-"))
+        try:
+            found = case(generator, folder, type(much)(little if options.look else much))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if options.look:
+            print(name, found)
+        else:
+            results.add({"case": name, **found})
+    print(table(results.rows()))

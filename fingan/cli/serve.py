@@ -1,0 +1,125 @@
+"""`fingan serve`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fingan.cli.console import Console
+from fingan.cli.options import AsJson, RegistryRoot
+
+if TYPE_CHECKING:
+    from fingan.config import ServiceConfig
+    from fingan.service.calls import Backend
+    from fingan.service.telemetry import Prometheus
+
+Host = Annotated[str, typer.Option("--host", metavar="HOST", help="address to listen on")]
+Port = Annotated[int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 takes a free one")]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="hashed tokens; else FINGAN_TOKEN_FILE")
+]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="let everybody in; on loopback only")]
+AddToken = Annotated[
+    str | None,
+    typer.Option("--add-token", metavar="NAME", help="add a token to --token-file, print it once, and end"),
+]
+Replicas = Annotated[
+    int,
+    typer.Option("--replicas", metavar="N", min=0, help="processes that make rows; 0: this one, without Ray"),
+]
+ServiceFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="configuration of the service, YAML")
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="a.b=c", help="set a configuration key (repeatable)")
+]
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token_file: TokenFile = None,
+    no_auth: NoAuth = False,
+    add_token: AddToken = None,
+    replicas: Replicas = 1,
+    config: ServiceFile = None,
+    sets: Sets = None,
+    registry: RegistryRoot = "registry",
+    as_json: AsJson = False,
+) -> None:
+    """Serve the registry's generators over HTTP on this machine, with a page at /."""
+    from fingan.service import identity
+
+    console = Console(as_json)
+    if add_token is not None:
+        _add(console, add_token, token_file or os.environ.get(identity.TOKEN_FILE_VARIABLE))
+        return
+    from fingan.service.local import authority, run
+    from fingan.service.telemetry import Prometheus
+
+    settings = _configuration(config, sets, registry, replicas)
+    known = authority(host, token_file or _configured(settings), no_auth, console.note)
+    telemetry = Prometheus()
+    with _backend(settings, replicas, telemetry, console) as backend:
+        run(settings, backend, host, port, known, telemetry, ready=lambda url: _ready(console, url, settings))
+
+
+def _configuration(path: Path | None, sets: list[str] | None, registry: str, replicas: int) -> ServiceConfig:
+    from fingan.config import load_service
+
+    # A number of replicas that is given holds; scaling on load is for clusters.
+    own = [f"replicas.fewest={max(replicas, 1)}", f"replicas.most={max(replicas, 1)}"]
+    place = registry if "://" in registry else str(Path(registry).absolute())
+    return load_service(path, [*([] if path else [f"registry={place!r}"]), *own, *(sets or [])])
+
+
+def _configured(settings: ServiceConfig) -> Path | None:
+    return None if settings.auth.token_file is None else Path(settings.auth.token_file)
+
+
+@contextmanager
+def _backend(
+    settings: ServiceConfig, replicas: int, telemetry: Prometheus, console: Console
+) -> Iterator[Backend]:
+    from fingan.service import local
+
+    if replicas == 0:
+        with local.in_process(settings, telemetry) as backend:
+            yield backend
+        return
+    from fingan.cluster.session import ray_session
+    from fingan.config import ComputeConfig
+
+    console.stage("starting the replicas")
+    needed = settings.replicas.most * max(1, round(settings.replicas.cpus))
+    with (
+        ray_session(ComputeConfig(workers=needed)) as session,
+        local.on_ray(settings, session.own) as backend,
+    ):
+        yield backend
+
+
+def _ready(console: Console, url: str, settings: ServiceConfig) -> None:
+    values: dict[str, Any] = {"url": url, "registry": settings.registry, "pid": os.getpid()}
+    console.result(values, f"serving {settings.registry} at {url} (Ctrl-C ends it)")
+
+
+def _add(console: Console, name: str, place: Path | str | None) -> None:
+    from fingan.errors import ConfigError
+    from fingan.service.identity import add_token
+
+    if place is None:
+        raise ConfigError("--add-token needs --token-file FILE to add the token to")
+    token = add_token(Path(place), name)
+    console.note(f"added {name!r} to {place}; the token is shown this once:")
+    console.result({"name": name, "token": token, "token_file": str(place)}, token)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(serve)

@@ -1,0 +1,308 @@
+"""The client's methods: models, rows in any shape, files, jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fingan.client.transport import ServiceError, Transport, path_part, pause
+from fingan.types import Json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import requests
+
+PART_ROWS = 500_000
+"""Rows of one request: what every service grants, also behind a proxy that holds nobody back."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What all parts of a sample share."""
+
+    seed: int
+    where: Mapping[str, Any] | None
+    columns: Sequence[str] | None
+    candidates: int | None
+
+    def body(self, rows: int, offset: int) -> Json:
+        return {
+            "rows": rows,
+            "offset": offset,
+            "seed": self.seed,
+            "where": {name: _plain(value) for name, value in (self.where or {}).items()},
+            "columns": None if self.columns is None else list(self.columns),
+            "candidates": self.candidates,
+        }
+
+
+class Client:
+    """Talks to a sampling service; safe to share between threads.
+
+    Args:
+        url: of the service, as `https://fingan.example.com`.
+        token: to be let in; `FINGAN_TOKEN` where None.
+        timeout: seconds without a byte after which a connection counts as broken.
+        attempts: tries of a request that is refused for a while or breaks, without progress.
+        compression: `zstd` or `gzip` for slow networks; None for none.
+        sleep: waits between attempts.
+
+    Raises:
+        ConfigError: a URL that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout: float = 60.0,
+        attempts: int = 6,
+        compression: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._transport = Transport(url, token, timeout, attempts, compression, sleep)
+        self._attempts, self._sleep = self._transport.attempts, sleep
+        self.url = self._transport.url
+
+    def models(self) -> list[Json]:
+        """Return the models that the caller may use."""
+        found: list[Json] = self._transport.json("GET", "/v1/models")["models"]
+        return found
+
+    def describe(self, model: str) -> Json:
+        """Return columns, quality and limits of a model (`name`, `name:version` or `name:alias`)."""
+        return self._transport.json("GET", f"/v1/models/{path_part(model)}")
+
+    def card(self, model: str) -> str:
+        """Return the model card, Markdown."""
+        return self._transport.answer("GET", f"/v1/models/{path_part(model)}/card").text
+
+    def sample(
+        self,
+        model: str,
+        rows: int,
+        where: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        offset: int = 0,
+        columns: Sequence[str] | None = None,
+        candidates: int | None = None,
+    ) -> pd.DataFrame:
+        """Return rows as a pandas DataFrame; see `batches` for the arguments."""
+        table = self.table(model, rows, where, seed, offset, columns, candidates)
+        found: pd.DataFrame = table.to_pandas()
+        return found
+
+    def table(
+        self,
+        model: str,
+        rows: int,
+        where: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        offset: int = 0,
+        columns: Sequence[str] | None = None,
+        candidates: int | None = None,
+    ) -> pa.Table:
+        """Return rows as an Arrow table; see `batches` for the arguments."""
+        return self.reader(model, rows, where, seed, offset, columns, candidates).read_all()
+
+    def reader(
+        self,
+        model: str,
+        rows: int,
+        where: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        offset: int = 0,
+        columns: Sequence[str] | None = None,
+        candidates: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """Return rows as an Arrow reader, which holds one batch at a time; see `batches`."""
+        import pyarrow as pa
+
+        found = self.batches(model, rows, where, seed, offset, columns, candidates)
+        first = next(found)
+
+        def chained() -> Iterator[pa.RecordBatch]:
+            yield first
+            yield from found
+
+        return pa.RecordBatchReader.from_batches(first.schema, chained())
+
+    def batches(
+        self,
+        model: str,
+        rows: int,
+        where: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        offset: int = 0,
+        columns: Sequence[str] | None = None,
+        candidates: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield record batches, in constant memory; at least one, which may be empty.
+
+        All rows come from the version that answered first, also where an alias moves meanwhile.
+
+        Args:
+            model: `name`, `name:version` or `name:alias`.
+            rows: how many, at least 0.
+            where: column → value that every row shall have; None as a value asks for a gap.
+            seed: of the sample; the same seed gives the same rows.
+            offset: number of the first row.
+            columns: the columns wanted, in order; None for all.
+            candidates: rows made for each one kept; None as the model was trained for.
+
+        Raises:
+            ServiceUserError: a field, column or value that does not fit (also a `UserError`).
+            ServiceNotFound: there is no such model.
+            ServiceError: no answer, or none in time; what was yielded so far is right.
+        """
+        sample = _Sample(seed, where, columns, candidates)
+        if rows == 0:
+            yield from self._none(model, sample, offset)
+            return
+        place, end, failures = offset, offset + rows, 0
+        while place < end:
+            before = place
+            try:
+                with self._opened(model, sample, place, min(PART_ROWS, end - place)) as part:
+                    model = part.model
+                    for batch in part.batches:
+                        place += batch.num_rows
+                        yield batch
+            except _Broken as error:
+                failures = 1 if place > before else failures + 1
+                if failures >= self._attempts:
+                    raise ServiceError(
+                        f"{self.url} broke off {failures} times at row {place:,}: {error}"
+                    ) from error
+                self._sleep(pause(failures))
+
+    def _none(self, model: str, sample: _Sample, offset: int) -> Iterator[pa.RecordBatch]:
+        with self._opened(model, sample, offset, 1) as part:
+            for batch in part.batches:
+                yield batch.slice(0, 0)
+
+    def save(
+        self,
+        model: str,
+        rows: int,
+        path: str | Path,
+        where: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        offset: int = 0,
+        columns: Sequence[str] | None = None,
+        candidates: int | None = None,
+    ) -> Path:
+        """Write rows to a file (`.parquet`, `.csv`, `.csv.gz`, `.arrow`), which appears whole or not at all.
+
+        Raises:
+            DataError: a suffix that is no format, or a file that cannot be written.
+        """
+        from fingan.data import open_sink
+
+        found = self.batches(model, rows, where, seed, offset, columns, candidates)
+        first = next(found)
+        with open_sink(path, first.schema) as sink:
+            sink.write(first)
+            for batch in found:
+                sink.write(batch)
+        return Path(path)
+
+    def start_job(self, model: str, rows: int, **wanted: Any) -> Json:
+        """Let the service write a large sample as partitioned Parquet; return the job's status.
+
+        Args:
+            model: `name`, `name:version` or `name:alias`.
+            rows: how many.
+            wanted: `where`, `seed`, `offset`, `columns`, `candidates`, `partition_rows`.
+        """
+        return self._transport.json("POST", "/v1/jobs", {"model": model, "rows": rows, **wanted}, again=False)
+
+    def job(self, job: str) -> Json:
+        """Return a job's status."""
+        return self._transport.json("GET", f"/v1/jobs/{path_part(job)}")
+
+    def jobs(self) -> list[Json]:
+        """Return the status of the caller's jobs, the newest first."""
+        found: list[Json] = self._transport.json("GET", "/v1/jobs")["jobs"]
+        return found
+
+    def cancel_job(self, job: str) -> Json:
+        """Ask a job to end; what is written stays."""
+        return self._transport.json("DELETE", f"/v1/jobs/{path_part(job)}")
+
+    def wait(self, job: str, timeout: float | None = None, every: float = 2.0) -> Json:
+        """Return a job's status once it has ended.
+
+        Raises:
+            ServiceError: it has not within `timeout` seconds.
+        """
+        limit = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = self.job(job)
+            if status["status"] in ("done", "failed", "cancelled"):
+                return status
+            if limit is not None and time.monotonic() >= limit:
+                raise ServiceError(f"job {job} is {status['status']} after {timeout:g} s")
+            self._sleep(every)
+
+    @contextmanager
+    def _opened(self, model: str, sample: _Sample, offset: int, rows: int) -> Iterator[_Part]:
+        """Open the stream of one part.
+
+        Raises:
+            _Broken: the connection failed, or the stream ended early.
+        """
+        import requests
+        import urllib3
+
+        body = sample.body(rows, offset)
+        answer = self._transport.answer("POST", f"/v1/models/{path_part(model)}/samples", body, stream=True)
+        try:
+            yield _Part(answer.headers["X-Model"], _batches(answer, rows))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise _Broken(type(error).__name__) from error
+        finally:
+            answer.close()
+
+
+@dataclass(frozen=True)
+class _Part:
+    model: str
+    batches: Iterator[pa.RecordBatch]
+
+
+class _Broken(Exception):
+    """A stream ended before its end."""
+
+
+def _batches(answer: requests.Response, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of an Arrow stream; a stream without all its rows is a broken one."""
+    import pyarrow as pa
+
+    encoding = answer.headers.get("Content-Encoding")
+    source: Any = answer.raw
+    if encoding is not None:
+        source = pa.input_stream(source, compression=encoding)
+    come = 0
+    try:
+        for batch in pa.ipc.open_stream(source):
+            come += batch.num_rows
+            yield batch
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise _Broken(f"{type(error).__name__} after {come:,} of {rows:,} rows") from error
+    # Arrow takes the end of the bytes for the end of the rows.
+    if come != rows:
+        raise _Broken(f"{come:,} of {rows:,} rows came")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a condition as JSON has it; numpy's and dates as Python's."""
+    item = getattr(value, "item", None)
+    if callable(item):
+        value = item()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,256 @@
+"""Several small requests at once: their rows share forward passes, calibration and choice.
+
+Every piece gets the rows, bit for bit, that a request of its own gets.
+
+Letters: B rows, K candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from fingan.config import MOST_CANDIDATES
+from fingan.encoding.conditions import Where
+from fingan.errors import ConfigError, UserError
+from fingan.generator.engine import BLOCK, Ask, Condition, Engine, RawRows, Stretch, filled
+from fingan.generator.refine import chosen
+from fingan.rng import numpy_generator
+from fingan.types import Float64, Int64
+
+if TYPE_CHECKING:
+    from fingan.generator.model import Generator
+
+BLOCKS_PER_BATCH = 16
+"""Blocks that are calibrated and decoded at a time: bounds the memory."""
+
+MOST_ROWS = 1 << 48
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows first … last − 1 of a sample.
+
+    Attributes:
+        seed: of the sample, 0 … 2^63 − 1.
+        first, last: numbers of the rows, at most 2^48.
+        where: column → value that every row shall have.
+        candidates: rows generated for each one kept, 1 … 64; None for the configured number.
+    """
+
+    seed: int
+    first: int
+    last: int
+    where: Mapping[str, Any] | None = None
+    candidates: int | None = None
+
+
+@dataclass(frozen=True)
+class PreparedPiece:
+    """A piece that was checked against a generator.
+
+    Attributes:
+        seed, first, last: as of `Piece`.
+        condition: what is given of the rows; None for nothing.
+        candidates: rows generated for each one kept, as they will be.
+    """
+
+    seed: int
+    first: int
+    last: int
+    condition: Condition | None
+    candidates: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows there will be."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Some candidates of all rows of piece number `piece`, candidate after candidate."""
+
+    number: int
+    piece: PreparedPiece
+    candidates: range
+
+    @property
+    def rows(self) -> int:
+        return self.piece.rows * len(self.candidates)
+
+    @property
+    def index(self) -> Int64:
+        """Number of each row [B]."""
+        return np.tile(np.arange(self.piece.first, self.piece.last, dtype=np.int64), len(self.candidates))
+
+    def ask(self) -> Ask:
+        """Return what the engine shall make."""
+        piece = self.piece
+        # The first candidates are the rows that a sample without a choice has.
+        purposes = [f"sample {number}" if number else "sample" for number in self.candidates]
+        stretches = [Stretch(piece.seed, purpose, piece.first, piece.last) for purpose in purposes]
+        return Ask(stretches, piece.condition)
+
+
+_Made = tuple[pa.RecordBatch | UserError, Float64]
+"""Decoded candidates, or why there are none, and their log ratios [B], empty where there is no choice."""
+
+
+def prepare_piece(generator: Generator, piece: Piece) -> PreparedPiece:
+    """Check a piece; makes no row.
+
+    Raises:
+        ConfigError: a number, seed or column that does not fit.
+        ConditionError: a condition that no row can meet.
+    """
+    check_whole(seed=piece.seed, first=piece.first, last=piece.last)
+    if piece.last < piece.first:
+        raise ConfigError(f"last must be at least first, got {piece.last} after {piece.first}")
+    if piece.last > MOST_ROWS:
+        raise ConfigError(f"rows + offset must be at most 2^48, got {piece.last}")
+    configured = generator.config.sampling.candidates
+    candidates = configured if piece.candidates is None else piece.candidates
+    if not 1 <= candidates <= MOST_CANDIDATES:
+        raise ConfigError(f"candidates must be from 1 to {MOST_CANDIDATES}, got {candidates}")
+    condition = Where.parse(generator.engine.encoder, piece.where).block if piece.where else None
+    candidates = candidates if generator.density is not None else 1
+    return PreparedPiece(piece.seed, piece.first, piece.last, condition, candidates)
+
+
+def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list[pa.RecordBatch | UserError]:
+    """Generate the rows of several pieces.
+
+    All rows of a piece are held in memory: for many of them there is `Generator.iter_batches`.
+
+    Args:
+        generator: that the pieces were prepared for.
+        pieces: any number of them.
+
+    Returns:
+        Each piece's rows, or why there are none: a condition that a row cannot meet, or more rows
+        than an identifier's format has values.
+    """
+    tasks = [task for number, piece in enumerate(pieces) for task in _tasks(number, piece)]
+    results: list[pa.RecordBatch | UserError] = [_no_rows(generator.schema.arrow())] * len(pieces)
+    made: list[list[_Made]] = [[] for _ in pieces]
+    for together in filled(tasks, lambda task: task.rows, BLOCK * BLOCKS_PER_BATCH):
+        for task, part in zip(together, _make(generator, together), strict=True):
+            own = made[task.number]
+            own.append(part)
+            if task.candidates.stop == task.piece.candidates:
+                results[task.number] = _kept(task.piece, own)
+                own.clear()
+    return results
+
+
+def check_whole(**values: object) -> None:
+    """Refuse anything but whole numbers from 0 to 2^63 − 1.
+
+    Raises:
+        ConfigError: names the argument.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+            raise ConfigError(f"{name} must be a whole number from 0 to 2^63 - 1, got {value!r}")
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.record_batch([pa.nulls(0, field.type) for field in schema], schema=schema)
+
+
+def _tasks(number: int, piece: PreparedPiece) -> Iterator[_Task]:
+    """Divide a piece by candidates, as many at a time as a batch has room for."""
+    if piece.rows:
+        at_once = max(1, BLOCK * BLOCKS_PER_BATCH // piece.rows)
+        for first in range(0, piece.candidates, at_once):
+            yield _Task(number, piece, range(first, min(first + at_once, piece.candidates)))
+
+
+def _make(generator: Generator, tasks: Sequence[_Task]) -> list[_Made]:
+    """Return what each task asks for."""
+    engine = generator.engine
+    decoded = _decoded(engine, tasks, engine.make([task.ask() for task in tasks]))
+    ratios = [np.empty(0)] * len(tasks)
+    rated = [
+        place
+        for place, (task, batch) in enumerate(zip(tasks, decoded, strict=True))
+        if task.piece.candidates > 1 and not isinstance(batch, UserError)
+    ]
+    if generator.density is not None and rated:
+        found = generator.density(_joined([decoded[place] for place in rated]))
+        ends = np.cumsum([tasks[place].rows for place in rated])
+        for place, own in zip(rated, np.split(found, ends[:-1]), strict=True):
+            ratios[place] = own
+    return list(zip(decoded, ratios, strict=True))
+
+
+def _decoded(
+    engine: Engine, tasks: Sequence[_Task], rows: Sequence[RawRows]
+) -> list[pa.RecordBatch | UserError]:
+    """Decode the rows of each task, together with those that only their numbers tell apart."""
+    together: dict[tuple[object, object], list[int]] = {}
+    for place, task in enumerate(tasks):
+        # Given values are put back by condition, and identifiers are made from the seed.
+        condition = None if task.piece.condition is None else place
+        seed = task.piece.seed if engine.encoder.identifiers else None
+        together.setdefault((condition, seed), []).append(place)
+    found: dict[int, pa.RecordBatch | UserError] = {}
+    for places in together.values():
+        own = _decode(engine, [tasks[place] for place in places], [rows[place] for place in places])
+        found |= zip(places, own, strict=True)
+    return [found[place] for place in range(len(tasks))]
+
+
+def _decode(
+    engine: Engine, tasks: Sequence[_Task], rows: Sequence[RawRows]
+) -> list[pa.RecordBatch | UserError]:
+    """Decode the rows of tasks in one go."""
+    index = np.concatenate([task.index for task in tasks])
+    try:
+        whole = engine.decode(rows[0] if len(rows) == 1 else _side_by_side(rows), index, tasks[0].piece.seed)
+    except UserError as error:
+        if len(tasks) == 1:
+            return [error]
+        # Whoever is at fault does not spoil the others.
+        return [_decode(engine, [task], [own])[0] for task, own in zip(tasks, rows, strict=True)]
+    if len(tasks) == 1:
+        return [whole]
+    starts = np.cumsum([0] + [task.rows for task in tasks[:-1]]).tolist()
+    slices = [whole.slice(start, task.rows) for start, task in zip(starts, tasks, strict=True)]
+    # Copied: a slice holds on to all rows, and is written in other bytes than rows of their own.
+    return [pa.concat_batches([own]) for own in slices]
+
+
+def _side_by_side(rows: Sequence[RawRows]) -> RawRows:
+    """Join rows of which nothing is given."""
+    u, codes, spare = (np.hstack([getattr(own, name) for own in rows]) for name in ("u", "codes", "spare"))
+    return RawRows(u, codes, spare, {})
+
+
+def _kept(piece: PreparedPiece, made: Sequence[_Made]) -> pa.RecordBatch | UserError:
+    """Return the rows of a piece: one candidate of each."""
+    for batch, _ in made:
+        if isinstance(batch, UserError):
+            return batch
+    whole = _joined([batch for batch, _ in made])
+    if piece.candidates == 1:
+        return whole
+    ratios = np.concatenate([ratio for _, ratio in made]).reshape(piece.candidates, piece.rows)
+    kept = chosen(ratios, _uniform(piece))
+    return whole.take(pa.array(kept * piece.rows + np.arange(piece.rows)))
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _uniform(piece: PreparedPiece) -> Float64:
+    """Return the draws [B] by which a piece's rows are chosen."""
+    blocks = range(piece.first // BLOCK, -(-piece.last // BLOCK))
+    draws = [numpy_generator(piece.seed, "choose", block).random(BLOCK) for block in blocks]
+    return np.concatenate(draws)[piece.first - blocks.start * BLOCK :][: piece.rows]

@@ -1,0 +1,1 @@
+"""The sampling service: trained generators behind HTTP, on Ray Serve."""

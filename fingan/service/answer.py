@@ -1,0 +1,141 @@
+"""Putting an answer together: the calls it is made of, their order, and how far they run ahead.
+
+At most `ahead` calls are made before the reader has taken what came before, so an answer holds a
+few pieces in memory, whatever its length and however slow its reader. (That a slow reader is
+noticed is the HTTP server's part: see `deployment`.) A reader that leaves cancels what is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from fingan.service.admission import Admission
+from fingan.service.calls import Backend, RowsCall
+from fingan.service.compression import Compressor
+from fingan.service.formats import ParquetPieces, RowFormat
+
+FIRST_ROWS = 1024
+"""Rows of the first call of a long answer: its first byte comes at once."""
+
+PARQUET_ROWS = 1 << 17
+"""Rows of a row group."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked for, checked.
+
+    Attributes:
+        call: all its rows, as one call.
+        form: how they are written.
+        schema: of the wanted columns.
+        chunk_rows: rows of a later call.
+        ahead: calls made ahead of the reader.
+    """
+
+    call: RowsCall
+    form: RowFormat
+    schema: pa.Schema
+    chunk_rows: int
+    ahead: int = 2
+
+    @property
+    def is_small(self) -> bool:
+        """Whether one call makes it."""
+        return self.call.last - self.call.first <= self.chunk_rows
+
+    def calls(self) -> Iterator[RowsCall]:
+        """Return the calls, in order; where they end depends on row numbers alone."""
+        first, last = self.call.first, self.call.last
+        form = self.form.name if self.form.pieces is not None else "arrow"
+        sizes = [FIRST_ROWS] if not self.is_small else []
+        while first < last:
+            size = sizes.pop() if sizes else self.chunk_rows
+            end = min(last, first - first % size + size)
+            yield replace(self.call, first=first, last=end, form=form)
+            first = end
+
+
+async def pieces(answer: Answer, backend: Backend, admission: Admission) -> AsyncGenerator[bytes]:
+    """Yield the answer's bytes, uncompressed.
+
+    Raises:
+        Refused: nothing could be begun; before the first byte only.
+        FinganError: a call failed; the answer is broken off.
+    """
+    pending: deque[asyncio.Task[bytes]] = deque()
+    calls = answer.calls()
+    first = next(calls, None)
+    try:
+        if first is not None:
+            async with admission.first():
+                made = await backend.rows(first)
+            for call in calls:
+                pending.append(asyncio.create_task(_further(call, backend, admission)))
+                if len(pending) >= answer.ahead:
+                    break
+            yield answer.form.head(answer.schema) + made
+            while pending:
+                made = await pending.popleft()
+                if (later := next(calls, None)) is not None:
+                    pending.append(asyncio.create_task(_further(later, backend, admission)))
+                yield answer.form.between() + made
+            yield answer.form.tail()
+        else:
+            yield answer.form.head(answer.schema) + answer.form.tail()
+    finally:
+        for task in pending:
+            task.cancel()
+
+
+async def _further(call: RowsCall, backend: Backend, admission: Admission) -> bytes:
+    async with admission.further():
+        return await backend.rows(call)
+
+
+async def parquet(parts: AsyncIterator[bytes], schema: pa.Schema) -> AsyncIterator[bytes]:
+    """Turn the Arrow pieces of an answer into a Parquet file, one row group after the other."""
+    writer = ParquetPieces(schema)
+    waiting: list[pa.RecordBatch] = []
+
+    def group() -> bytes:
+        whole = pa.Table.from_batches(waiting, schema).combine_chunks()
+        return b"".join(writer.piece(batch) for batch in whole.to_batches())
+
+    async for part in parts:
+        waiting += await asyncio.to_thread(_batches, part, schema)
+        if sum(batch.num_rows for batch in waiting) >= PARQUET_ROWS:
+            yield await asyncio.to_thread(group)
+            waiting.clear()
+    if waiting:
+        yield await asyncio.to_thread(group)
+    yield await asyncio.to_thread(writer.tail)
+
+
+def _batches(part: bytes, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Read the record batches among the messages of a piece of an Arrow stream."""
+    found: list[pa.RecordBatch] = []
+    reader = pa.ipc.MessageReader.open_stream(pa.BufferReader(part))
+    while True:
+        try:
+            message = reader.read_next_message()
+        except StopIteration:
+            return found
+        if message.type == "record batch":
+            found.append(pa.ipc.read_record_batch(message, schema))
+
+
+async def compressed(parts: AsyncIterator[bytes], work: Compressor) -> AsyncIterator[bytes]:
+    """Compress an answer's pieces as they come."""
+    async for part in parts:
+        small = len(part) < 1 << 14
+        content = work.piece(part) if small else await asyncio.to_thread(work.piece, part)
+        if content:
+            yield content
+    if end := work.tail():
+        yield end

@@ -1,0 +1,229 @@
+"""Which version answers for a name: looked up in the registry again and again, switched when it is sound.
+
+`latest` and other aliases move. A front goes on with the version it has until a replica has loaded
+the new one and replayed its stored sample; a damaged version is reported and never served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fingan.errors import BundleError, ConfigError, FinganError, NotFound
+from fingan.registry import LATEST, Ref, Registry
+from fingan.registry.names import split_reference
+from fingan.service.calls import Backend
+from fingan.service.identity import Caller
+from fingan.service.problems import Refused
+from fingan.types import Json
+
+Value = TypeVar("Value")
+_RETRY_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version that is served.
+
+    Attributes:
+        ref: which.
+        description: what a replica told when it had loaded it.
+    """
+
+    ref: Ref
+    description: Json
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that names the bundle's content."""
+        return str(self.description["digest"])
+
+
+@dataclass
+class _Name:
+    """What is known of one reference, such as `loans:latest`."""
+
+    version: Version | None = None
+    problem: str | None = None
+    looked: float = float("-inf")
+    refreshing: asyncio.Task[None] | None = None
+    broken: dict[int, str] = field(default_factory=dict)
+
+
+class Catalogue:
+    """The models of a registry, as one front serves them.
+
+    Args:
+        registry: where they lie.
+        backend: loads them.
+        only: the only models served; None for all.
+        refresh: seconds between two looks at the registry.
+        clock: seconds, never going back.
+        serving: is told which version answers for a reference, when that changes.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        backend: Backend,
+        only: Collection[str] | None = None,
+        refresh: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        serving: Callable[[str, int], None] = lambda reference, version: None,
+    ) -> None:
+        self._serving = serving
+        self._registry, self._backend, self._refresh, self._clock = registry, backend, refresh, clock
+        self._only = None if only is None else frozenset(only)
+        self._names: dict[str, _Name] = {}
+        self._most_names = 10_000
+
+    async def version(self, reference: str, caller: Caller) -> Version:
+        """Return the version that answers for a reference.
+
+        Args:
+            reference: `name`, `name:version` or `name:alias`.
+            caller: for whom; models that the caller may not use are not there.
+
+        Raises:
+            Refused: 404 no such model or version, 503 none that is sound.
+        """
+        name, selector = self._split(reference, caller)
+        key = f"{name}:{selector}"
+        known = self._names.get(key)
+        if known is None:
+            known = _Name()
+            await self._look(name, selector, known)
+            if len(self._names) < self._most_names:
+                self._names[key] = known
+        elif known.version is None:
+            await self._look(name, selector, known)
+        elif self._clock() - known.looked >= self._refresh:
+            self._look_later(name, selector, known)
+        if known.version is None:
+            self._names.pop(key, None)
+            raise Refused(503, "model_broken", known.problem or "it cannot be loaded now", _RETRY_SECONDS)
+        return known.version
+
+    async def problem(self, reference: str, caller: Caller) -> str | None:
+        """Return why the newest version is not the one that answers; None where it is."""
+        known = self._names.get(":".join(self._split(reference, caller)))
+        return None if known is None else known.problem
+
+    async def listing(self, caller: Caller) -> list[Json]:
+        """Return what `GET /v1/models` tells, in alphabetical order."""
+        names = await asyncio.to_thread(self._registry.names)
+        return [await self._summary(name) for name in names if self._served(name, caller)]
+
+    async def aliases(self, name: str) -> dict[str, int]:
+        """Return the aliases of a model."""
+        return await _told(self._registry.aliases, name)
+
+    def ready(self) -> list[str]:
+        """Return the references that have a version."""
+        return sorted(key for key, known in self._names.items() if known.version is not None)
+
+    async def _summary(self, name: str) -> Json:
+        known = self._names.get(f"{name}:{LATEST}")
+        summary: Json = {"name": name, "latest": None, "versions": [], "aliases": {}, "problem": None}
+        try:
+            summary["versions"] = await asyncio.to_thread(self._registry.versions, name)
+            shown = await asyncio.to_thread(self._registry.show, name)
+            summary |= {
+                "latest": shown["version"],
+                "kind": shown["manifest"]["fields"].get("kind"),
+                "created": shown["manifest"]["created"],
+                "aliases": await asyncio.to_thread(self._registry.aliases, name),
+            }
+        except FinganError:
+            summary["problem"] = "no version of this model is sound"
+        if known is not None and known.problem is not None:
+            summary["problem"] = known.problem
+        return summary
+
+    def _served(self, name: str, caller: Caller) -> bool:
+        return caller.may_use(name) and (self._only is None or name in self._only)
+
+    def _split(self, reference: str, caller: Caller) -> tuple[str, str]:
+        try:
+            name, selector = split_reference(reference)
+        except ConfigError as error:
+            raise Refused(422, "invalid_name", str(error)) from error
+        if not self._served(name, caller):
+            raise _unknown(name)
+        return name, selector
+
+    def _look_later(self, name: str, selector: str, known: _Name) -> None:
+        if known.refreshing is None or known.refreshing.done():
+            known.looked = self._clock()
+            known.refreshing = asyncio.create_task(self._look_quietly(name, selector, known))
+
+    async def _look_quietly(self, name: str, selector: str, known: _Name) -> None:
+        try:
+            await self._look(name, selector, known)
+        except Refused:
+            # Removed meanwhile: the next request finds out, and says so.
+            self._names.pop(f"{name}:{selector}", None)
+
+    async def _look(self, name: str, selector: str, known: _Name) -> None:
+        """Find the version that a reference means now, and switch to it if it is sound.
+
+        Raises:
+            Refused: 404, there is no such model, version or alias.
+        """
+        known.looked = self._clock()
+        try:
+            target = await asyncio.to_thread(self._registry.resolve, f"{name}:{selector}")
+        except NotFound as error:
+            raise _unknown(name, selector) from error
+        except FinganError:
+            known.problem = f"no version of {name!r} that {selector!r} could mean is sound"
+            return
+        await self._switch(target, known)
+        if known.version is None and selector == LATEST:
+            for version in reversed(await _told(self._registry.versions, name)):
+                if known.version is None and version < target.version:
+                    await self._try(Ref(name, version), known)
+        if known.version is not None:
+            self._serving(f"{name}:{selector}", known.version.ref.version)
+
+    async def _switch(self, target: Ref, known: _Name) -> None:
+        digest = None
+        if known.version is not None and known.version.ref == target:
+            manifest = (await _told(self._registry.show, target))["manifest"]
+            digest = manifest["digest"]
+            if digest == known.version.digest:
+                known.problem = None
+                return
+        if known.broken.get(target.version) is None or known.version is None:
+            known.problem = None
+            await self._try(target, known)
+
+    async def _try(self, target: Ref, known: _Name) -> None:
+        try:
+            description = await self._backend.prepare(str(target))
+        except BundleError:
+            known.broken[target.version] = known.problem = (
+                f"version {target.version} is damaged and is not served; publish it again"
+            )
+        except FinganError as error:
+            known.problem = f"version {target.version} cannot be loaded: {type(error).__name__}"
+        else:
+            known.version = Version(target, description)
+
+
+async def _told(function: Callable[..., Value], *arguments: Any) -> Value:
+    """Call a function of the registry in a thread; its errors name paths, ours do not."""
+    try:
+        return await asyncio.to_thread(function, *arguments)
+    except NotFound as error:
+        raise Refused(404, "not_found", "there is no such model, version or alias") from error
+    except FinganError as error:
+        raise Refused(503, "registry", "the registry cannot be read now", _RETRY_SECONDS) from error
+
+
+def _unknown(name: str, selector: str = LATEST) -> Refused:
+    what = f"model {name!r}" if selector == LATEST else f"version or alias {selector!r} of a model {name!r}"
+    return Refused(404, "not_found", f"there is no {what}; GET /v1/models lists what there is")

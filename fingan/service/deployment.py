@@ -1,0 +1,233 @@
+"""The Ray Serve application: replicas that make rows, and fronts that answer HTTP.
+
+Two deployments. A front holds no generator: it checks, negotiates and puts an answer together from
+calls of bounded size (`calls.RowsCall`), each of which any replica can make. So a replica that dies
+costs a repeated call and not an answer, replicas come and go under running downloads, and no
+replica makes more than what the front asked for, however slow the reader is.
+
+The front itself must be held back by a slow reader too. An HTTP server of our own does that
+(`fingan serve`); behind Ray Serve's proxy it holds where the proxy is HAProxy and replicas speak
+HTTP themselves (`RAY_SERVE_ENABLE_HA_PROXY=1`, `RAY_SERVE_THROUGHPUT_OPTIMIZED=1`). Behind the
+default proxy nothing does, and answers are capped at `limits.unpaced_rows`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+from ray import serve
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from fingan.config import ServiceConfig
+from fingan.errors import FinganError
+from fingan.registry import Registry
+from fingan.service.app import create_app
+from fingan.service.calls import RowsCall
+from fingan.service.front import Jobs
+from fingan.service.identity import TOKEN_FILE_VARIABLE, Authority, TokenFile
+from fingan.service.problems import Refused
+from fingan.service.sampler import Sampler
+from fingan.service.workbench import Workbench
+from fingan.types import Json
+
+APPLICATION = "fingan"
+SAMPLER = "sampler"
+ATTEMPTS = 4
+"""A call whose replica is lost is made again, on another."""
+
+_PAUSE_SECONDS = 0.2
+_LOST = (ActorDiedError, ActorUnavailableError, RayActorError)
+log = logging.getLogger(__name__)
+
+
+class Replica:
+    """A process that makes rows; see `Workbench`.
+
+    Args:
+        config: of the service.
+    """
+
+    def __init__(self, config: ServiceConfig) -> None:
+        from ray.serve import metrics
+
+        from fingan.networks import keep_freed_memory
+
+        keep_freed_memory()
+        together = metrics.Histogram(
+            "fingan_batch_calls",
+            description="small requests that shared a forward pass",
+            boundaries=[1, 2, 4, 8, 16, 32, 64],
+        )
+        self._rows = metrics.Counter("fingan_rows_made", description="rows made", tag_keys=("model",))
+        sampler = Sampler(Registry(config.registry), config.replicas.models)
+        self._bench = Workbench(
+            sampler, config.replicas.threads, lambda calls: together.observe(float(calls))
+        )
+
+    async def prepare(self, model: str) -> Json:
+        """See `Backend.prepare`."""
+        return await self._bench.prepare(model)
+
+    async def marginals(self, model: str) -> Json:
+        """See `Backend.marginals`."""
+        return await self._bench.marginals(model)
+
+    async def check(self, call: RowsCall) -> Json:
+        """See `Backend.check`."""
+        return await self._bench.check(call)
+
+    async def rows(self, call: RowsCall) -> bytes:
+        """See `Backend.rows`."""
+        made = await self._bench.rows(call)
+        self._rows.inc(call.last - call.first, {"model": call.model.partition(":")[0]})
+        return made
+
+    async def check_health(self) -> None:
+        """Make a few rows of every generator in memory; Ray Serve replaces a replica that cannot."""
+        await self._bench.probe()
+
+
+class Replicas:
+    """The backend that is made of replicas.
+
+    Args:
+        handle: of their deployment.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def prepare(self, model: str) -> Json:
+        """See `Backend.prepare`."""
+        found: Json = await self._call("prepare", model)
+        return found
+
+    async def marginals(self, model: str) -> Json:
+        """See `Backend.marginals`."""
+        found: Json = await self._call("marginals", model)
+        return found
+
+    async def check(self, call: RowsCall) -> Json:
+        """See `Backend.check`."""
+        found: Json = await self._call("check", call)
+        return found
+
+    async def rows(self, call: RowsCall) -> bytes:
+        """See `Backend.rows`."""
+        made: bytes = await self._call("rows", call)
+        return made
+
+    async def _call(self, method: str, argument: object) -> Any:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await getattr(self._handle, method).remote(argument)
+            except _LOST as error:
+                log.warning(
+                    "a replica was lost in %s (attempt %d): %s", method, attempt, type(error).__name__
+                )
+                await asyncio.sleep(_PAUSE_SECONDS * attempt)
+            except (BackPressureError, DeploymentUnavailableError) as error:
+                raise Refused(503, "overloaded", "no replica is free; ask again", 2) from error
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, FinganError) else error from None
+        raise Refused(503, "replica_lost", "the replicas that made these rows were lost; ask again", 5)
+
+
+def authority_of(config: ServiceConfig) -> Authority | None:
+    """Return who knows callers, as configured; None lets everybody in.
+
+    Raises:
+        ConfigError: authentication is required and there is no token file, or it cannot be read.
+    """
+    from fingan.errors import ConfigError
+    from fingan.service.identity import Either
+
+    if not config.auth.required:
+        return None
+    known: list[Authority] = []
+    path = config.auth.token_file or os.environ.get(TOKEN_FILE_VARIABLE)
+    if path:
+        known.append(TokenFile(path))
+    if config.auth.oidc is not None:
+        from fingan.service.oidc import SignedTokens
+
+        known.append(SignedTokens(config.auth.oidc))
+    if not known:
+        raise ConfigError(
+            f"nobody could be let in: set auth.token_file or {TOKEN_FILE_VARIABLE} (`fingan serve "
+            "--add-token NAME --token-file FILE` makes an entry), or auth.oidc"
+        )
+    return known[0] if len(known) == 1 else Either(*known)
+
+
+def is_paced(config: ServiceConfig) -> bool:
+    """Tell whether Ray Serve's proxy holds a front back for a slow reader."""
+    if config.paced is not None:
+        return config.paced
+    wanted = ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED")
+    return all(os.environ.get(name) == "1" for name in wanted)
+
+
+def replicas(config: ServiceConfig) -> Any:
+    """Return the deployment of the replicas, bound to its configuration."""
+    own = config.replicas
+    options: dict[str, Any] = {
+        "name": SAMPLER,
+        "ray_actor_options": {"num_cpus": own.cpus, "num_gpus": own.gpus},
+        "max_ongoing_requests": own.threads + 64,
+        "health_check_period_s": 10,
+        "health_check_timeout_s": 60,
+        "graceful_shutdown_timeout_s": 30,
+        "graceful_shutdown_wait_loop_s": 0.5,
+    }
+    if own.fewest == own.most:
+        options["num_replicas"] = own.most
+    else:
+        options["autoscaling_config"] = {
+            "min_replicas": own.fewest,
+            "initial_replicas": max(1, own.fewest),
+            "max_replicas": own.most,
+            "target_ongoing_requests": own.target,
+            "downscale_delay_s": own.idle,
+            "upscale_delay_s": 3.0,
+        }
+    return serve.deployment(**options)(Replica).bind(config)
+
+
+def application(config: ServiceConfig, jobs: Jobs | None = None) -> Any:
+    """Return the whole service as a Ray Serve application.
+
+    Args:
+        config: of the service.
+        jobs: writes large samples; None for a service without jobs.
+
+    Raises:
+        ConfigError: nobody could be let in.
+    """
+    authority_of(config)
+
+    def front() -> ASGIApp:
+        handle: DeploymentHandle[Any] = serve.get_deployment_handle(SAMPLER)
+        return create_app(config, Replicas(handle), authority_of(config), paced=is_paced(config), jobs=jobs)
+
+    class Front:
+        def __init__(self, backend: DeploymentHandle[Any]) -> None:
+            # Held so that Ray Serve knows that a front needs the replicas.
+            self._backend = backend
+
+    deployed = serve.deployment(
+        name="front",
+        num_replicas=config.fronts,
+        ray_actor_options={"num_cpus": 0.1},
+        max_ongoing_requests=config.limits.streams + config.limits.queued,
+        max_queued_requests=config.limits.queued,
+        graceful_shutdown_timeout_s=60,
+        graceful_shutdown_wait_loop_s=0.5,
+    )
+    return deployed(serve.ingress(front)(Front)).bind(replicas(config))

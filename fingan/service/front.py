@@ -1,0 +1,174 @@
+"""What the routes share: configuration, models, admission, quotas, jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.requests import Request
+
+from fingan.config import ServiceConfig
+from fingan.service.admission import Admission
+from fingan.service.answer import Answer, compressed, parquet, pieces
+from fingan.service.calls import Backend, RowsCall
+from fingan.service.catalogue import Catalogue, Version
+from fingan.service.compression import Compressor
+from fingan.service.formats import RowFormat
+from fingan.service.guard import Record
+from fingan.service.identity import Caller
+from fingan.service.problems import Refused
+from fingan.service.quota import Quotas
+from fingan.service.requests import SampleRequest
+from fingan.service.sampler import read_schema
+from fingan.service.telemetry import Prometheus
+from fingan.types import Json
+
+
+class Jobs(Protocol):
+    """Large samples that are written to files; see `fingan.cluster`."""
+
+    async def start(self, wanted: Mapping[str, Any], caller: str) -> Json:
+        """Begin a job and return its status.
+
+        Raises:
+            Refused: 429, too many wait.
+        """
+
+    async def status(self, job: str, caller: str | None) -> Json | None:
+        """Return a job's status; None where there is none of that caller (None: of anybody)."""
+
+    async def listing(self, caller: str | None) -> list[Json]:
+        """Return the status of all jobs of a caller, the newest first."""
+
+    async def cancel(self, job: str, caller: str | None) -> Json | None:
+        """Ask a job to end; return its status."""
+
+
+@dataclass
+class Front:
+    """One process that answers HTTP.
+
+    Attributes:
+        config: of the service.
+        backend: makes the rows.
+        catalogue: knows the models.
+        admission: bounds what is under way.
+        quotas: of callers.
+        telemetry: counts.
+        jobs: writes large samples; None where there is nobody to do it.
+        paced: whether a slow reader holds its generator back here.
+    """
+
+    config: ServiceConfig
+    backend: Backend
+    catalogue: Catalogue
+    admission: Admission
+    quotas: Quotas
+    telemetry: Prometheus
+    paced: bool
+    jobs: Jobs | None = None
+    checked: dict[tuple[str, str], Json] = field(default_factory=dict)
+
+    def most_rows(self, form: RowFormat) -> int:
+        """Return how many rows an answer of a format may have."""
+        limits = self.config.limits
+        streamed = limits.rows if self.paced else min(limits.rows, limits.unpaced_rows)
+        return min(streamed, limits.json_rows) if form.whole else streamed
+
+    def check_size(self, asked: SampleRequest, form: RowFormat) -> None:
+        """Refuse what no single answer may hold.
+
+        Raises:
+            Refused: names the limit and what to do instead.
+        """
+        limits, most = self.config.limits, self.most_rows(form)
+        if asked.rows > most:
+            raise Refused(
+                413,
+                "too_many_rows",
+                f"rows: {asked.rows:,} is more than the {most:,} of one {form.name} answer; ask for parts "
+                "with offset, or start a job with POST /v1/jobs",
+            )
+        if len(asked.where) > limits.where_columns:
+            raise Refused(422, "invalid_request", f"where: gives more than {limits.where_columns:,} columns")
+
+    async def answer(self, version: Version, asked: SampleRequest, form: RowFormat) -> tuple[Answer, int]:
+        """Check a request against a version; return the answer to be made and its candidates per row.
+
+        Raises:
+            Refused, ConfigError, ConditionError: names field, value and remedy.
+        """
+        call = RowsCall(
+            model=str(version.ref),
+            digest=version.digest,
+            first=asked.offset,
+            last=asked.offset + asked.rows,
+            seed=asked.seed,
+            where=dict(asked.where) or None,
+            columns=None if asked.columns is None else tuple(asked.columns),
+            candidates=asked.candidates,
+        )
+        found = await self._checked(call)
+        chunk = self.config.limits.chunk_rows
+        ahead = 1 + self.config.replicas.threads * self.config.replicas.most
+        answer = Answer(call, form, read_schema(found["schema"]), chunk, min(ahead, 8))
+        return answer, int(found["candidates"])
+
+    async def _checked(self, call: RowsCall) -> Json:
+        """Ask a replica, unless it has been asked the same before."""
+        key = (call.digest, repr((call.where, call.columns, call.candidates)))
+        found = self.checked.get(key)
+        if found is None:
+            found = await self.backend.check(call)
+            if len(self.checked) >= 1000:
+                self.checked.clear()
+            self.checked[key] = found
+        return found
+
+    async def body(
+        self, answer: Answer, caller: Caller, record: Record, work: Compressor | None
+    ) -> AsyncGenerator[bytes]:
+        """Yield the bytes of an answer, and keep the books."""
+        rows = answer.call.last - answer.call.first
+        self.quotas.take(caller, rows)
+        whole = False
+        try:
+            async with (
+                self.admission.stream(),
+                aclosing(pieces(answer, self.backend, self.admission)) as parts,
+            ):
+                made: AsyncIterator[bytes] = parts
+                if answer.form.name == "parquet":
+                    made = parquet(made, answer.schema)
+                if work is not None:
+                    made = compressed(made, work)
+                async for part in made:
+                    self.telemetry.piece()
+                    yield part
+            whole = True
+            self.telemetry.rows(answer.call.model.partition(":")[0], rows)
+        finally:
+            record.facts |= {"model": answer.call.model, "rows": rows, "whole": whole}
+            if not whole:
+                # What was made of it is not charged: it will be asked for again.
+                self.quotas.give_back(caller, rows)
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, as the guard found out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def record_of(request: Request) -> Record:
+    """Return the request's entry of the audit log."""
+    record: Record = request.state.record
+    return record
+
+
+def front_of(request: Request) -> Front:
+    """Return the front that answers."""
+    front: Front = request.app.state.front
+    return front

@@ -1,0 +1,219 @@
+"""The service on one machine: an HTTP server of our own before replicas on Ray Serve, or in this process.
+
+The server stops taking from an answer while its reader takes nothing (uvicorn waits for the socket
+to drain), so a slow reader holds back what is made for it, and nothing piles up anywhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fingan.config import ServiceConfig
+from fingan.errors import ConfigError, FinganError
+from fingan.registry import Registry
+from fingan.service.app import create_app
+from fingan.service.calls import Backend
+from fingan.service.front import Jobs
+from fingan.service.identity import (
+    TOKEN_FILE_VARIABLE,
+    Authority,
+    Caller,
+    OneToken,
+    TokenFile,
+    new_token,
+    write_private,
+)
+from fingan.service.sampler import Sampler
+from fingan.service.telemetry import Prometheus
+from fingan.service.workbench import Workbench
+
+DRAIN_SECONDS = 30
+"""Answers under way may end after the service was asked to."""
+
+OWNER = Caller("owner")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches a host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def own_token_place() -> Path:
+    """Return where the service keeps a token that it made itself."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "fingan" / "token"
+
+
+def authority(
+    host: str, token_file: Path | None, no_auth: bool, say: Callable[[str], None]
+) -> Authority | None:
+    """Return who knows callers; None lets everybody in.
+
+    Without a file a token is made, or taken again from where an earlier service left it.
+
+    Args:
+        host: that the service listens on.
+        token_file: of hashed tokens; the environment's where None.
+        no_auth: let everybody in.
+        say: is told where the token lies.
+
+    Raises:
+        ConfigError: everybody would be let in from elsewhere, or a file that cannot be used.
+    """
+    if no_auth:
+        if not is_loopback(host):
+            raise ConfigError(
+                f"--no-auth would let everybody in who reaches {host!r}; "
+                "listen on 127.0.0.1, or give a --token-file"
+            )
+        return None
+    given = token_file or os.environ.get(TOKEN_FILE_VARIABLE)
+    if given:
+        return TokenFile(given)
+    place = own_token_place()
+    try:
+        token = place.read_text(encoding="ascii").strip()
+        place.chmod(0o600)
+    except FileNotFoundError:
+        token = new_token()
+        write_private(place, token + "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the token {str(place)!r}; remove it, or give a --token-file"
+        ) from error
+    say(f'token in {place}; clients: export FINGAN_TOKEN="$(cat {place})"')
+    return OneToken(token, OWNER)
+
+
+@contextmanager
+def in_process(config: ServiceConfig, telemetry: Prometheus) -> Iterator[Backend]:
+    """Give a backend in this process, without Ray."""
+    bench = Workbench(
+        Sampler(Registry(config.registry), config.replicas.models),
+        config.replicas.threads,
+        telemetry.together,
+    )
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+@contextmanager
+def on_ray(config: ServiceConfig, own: bool) -> Iterator[Backend]:
+    """Give a backend of Ray Serve replicas on the Ray that this process is connected to, without a proxy.
+
+    Args:
+        config: of the service.
+        own: whether that Ray ends with this process, and the replicas with it.
+
+    Raises:
+        FinganError: the replicas do not start.
+    """
+    from ray import serve
+
+    from fingan.service.deployment import APPLICATION, Replicas, replicas
+
+    # Ray Serve reports every step of its own; what matters comes as warnings.
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(proxy_location="Disabled")
+    try:
+        handle = serve.run(replicas(config), name=APPLICATION, route_prefix=None)
+    except (RuntimeError, TimeoutError) as error:
+        raise FinganError(f"the replicas do not start: {error}") from error
+    try:
+        yield Replicas(handle)
+    finally:
+        if not own:
+            serve.shutdown()
+
+
+def run(
+    config: ServiceConfig,
+    backend: Backend,
+    host: str,
+    port: int,
+    known: Authority | None,
+    telemetry: Prometheus,
+    jobs: Jobs | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Answer HTTP until the process is asked to end; answers under way may then end first.
+
+    Args:
+        config: of the service.
+        backend: makes the rows.
+        host, port: to listen on; port 0 takes a free one.
+        known: knows callers; None lets everybody in.
+        telemetry: counts.
+        jobs: writes large samples.
+        ready: is told the address once the service listens.
+
+    Raises:
+        ConfigError: nobody can listen there.
+    """
+    app = create_app(config, backend, known, paced=True, telemetry=telemetry, jobs=jobs)
+    server = _Server(settings(app, host, port), ready)
+    with _listening(host, port) as own:
+        server.run(sockets=[own])
+
+
+def settings(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    """Return the settings of the HTTP server."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        h11_max_incomplete_event_size=32 << 10,
+        ws="none",
+    )
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None and self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    own = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            own.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
+            ) from error
+        yield own
+    finally:
+        own.close()

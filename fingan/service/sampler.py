@@ -1,0 +1,261 @@
+"""What a replica does: keep generators in memory and make rows, in threads."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fingan.encoding.conditions import Where
+from fingan.errors import BundleError, ConfigError, nearest
+from fingan.generator import Generator, load
+from fingan.registry import Manifest, Registry, read_bundle
+from fingan.service.calls import RowsCall
+from fingan.service.formats import FORMATS
+from fingan.service.marginals import marginals
+from fingan.types import Json
+
+HEALTH_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version in memory.
+
+    Attributes:
+        name, version: which.
+        manifest: of its bundle.
+        generator: ready to sample.
+        card: of the model, Markdown.
+    """
+
+    name: str
+    version: int
+    manifest: Manifest
+    generator: Generator
+    card: str
+
+    def description(self) -> Json:
+        """Return what `GET /v1/models/{model}` tells of a version."""
+        generator = self.generator
+        conditionable = generator.config.conditioning.columns
+        given = set(generator.schema.names) if conditionable == "any" else set(conditionable)
+        return {
+            "name": self.name,
+            "version": self.version,
+            "kind": generator.config.kind,
+            "created": self.manifest.created,
+            "digest": self.manifest.digest,
+            "fingan": self.manifest.fingan,
+            "candidates": 1 if generator.density is None else generator.config.sampling.candidates,
+            "columns": [
+                {
+                    "name": column.name,
+                    "kind": column.kind,
+                    "type": str(column.arrow_type),
+                    "nullable": column.nullable,
+                    "conditionable": column.name in given
+                    and generator.engine.encoder.unit_of(column.name) is not None,
+                }
+                for column in generator.schema.columns
+            ],
+            "metrics": dict(generator.metrics) or None,
+            "card": self.card,
+        }
+
+    @cached_property
+    def marginals(self) -> Json:
+        """The distribution of every column of the training table."""
+        return marginals(self.generator)
+
+    def schema(self, columns: tuple[str, ...] | None) -> pa.Schema:
+        """Return the schema of the wanted columns.
+
+        Raises:
+            ConfigError: a column that the model does not have, or one asked for twice.
+        """
+        whole = self.generator.schema.arrow()
+        if columns is None:
+            return whole
+        for name in columns:
+            if name not in whole.names:
+                raise ConfigError(f"columns: the model has no column {name!r}.{nearest(name, whole.names)}")
+            if columns.count(name) > 1:
+                raise ConfigError(f"columns: {name!r} is asked for twice; name it once")
+        return pa.schema([whole.field(name) for name in columns])
+
+
+Loader = Callable[[Registry, str], Served]
+
+
+def load_served(registry: Registry, reference: str) -> Served:
+    """Fetch a version, verify it, rebuild it and replay its stored sample.
+
+    Raises:
+        NotFound: there is no such version.
+        BundleError: it is damaged.
+    """
+    ref = registry.resolve(reference)
+    folder = registry.fetch(ref)
+    bundle = read_bundle(folder)
+    card = bundle.documents.get("MODEL_CARD.md")
+    return Served(ref.name, ref.version, bundle.manifest, load(folder), card if isinstance(card, str) else "")
+
+
+class Sampler:
+    """Generators in memory, the least recently used one going first.
+
+    Safe to be called from several threads; a version is loaded once, however many ask for it.
+
+    Args:
+        registry: where versions come from.
+        models: how many stay in memory.
+        loader: loads one.
+    """
+
+    def __init__(self, registry: Registry, models: int = 4, loader: Loader = load_served) -> None:
+        self._registry, self._most, self._loader = registry, models, loader
+        self._served: OrderedDict[str, Served] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+
+    @property
+    def models(self) -> list[str]:
+        """The versions in memory, the most recently used last."""
+        with self._lock:
+            return list(self._served)
+
+    def served(self, model: str, digest: str | None = None) -> Served:
+        """Return a version, loaded if need be.
+
+        Args:
+            model: `name:version`.
+            digest: of the content that is expected; None for any.
+
+        Raises:
+            NotFound: there is no such version.
+            BundleError: it is damaged, or not what is expected.
+        """
+        found = self._known(model)
+        if found is None or (digest is not None and found.manifest.digest != digest):
+            found = self._loaded(model, digest)
+        if digest is not None and found.manifest.digest != digest:
+            raise BundleError(f"{model} has other content than when the answer began; ask for the rows anew")
+        return found
+
+    def _known(self, model: str) -> Served | None:
+        with self._lock:
+            found = self._served.get(model)
+            if found is not None:
+                self._served.move_to_end(model)
+            return found
+
+    def _loaded(self, model: str, digest: str | None) -> Served:
+        with self._lock:
+            own = self._loading.setdefault(model, threading.Lock())
+        with own:
+            found = self._known(model)
+            if found is not None and digest in (None, found.manifest.digest):
+                return found
+            found = self._loader(self._registry, model)
+            with self._lock:
+                self._served[model] = found
+                self._served.move_to_end(model)
+                while len(self._served) > self._most:
+                    self._served.popitem(last=False)
+                self._loading.pop(model, None)
+            return found
+
+    def forget(self, model: str) -> None:
+        """Drop a version from memory, if it is there."""
+        with self._lock:
+            self._served.pop(model, None)
+
+    def prepare(self, model: str) -> Json:
+        """Load a version and return its description."""
+        return self.served(model).description()
+
+    def marginals(self, model: str) -> Json:
+        """Return the distribution of every column of a version's training table."""
+        return self.served(model).marginals
+
+    def check(self, call: RowsCall) -> Json:
+        """Check a call without making rows.
+
+        Returns:
+            `schema` (Arrow IPC, base64) and `candidates`, as rows will be made.
+
+        Raises:
+            ConfigError, ConditionError: a column, value or number that does not fit.
+        """
+        served = self.served(call.model, call.digest)
+        schema = served.schema(call.columns)
+        check_condition(served.generator, call.where)
+        # Checks seed, offset and candidates; makes nothing.
+        served.generator.iter_batches(0, None, call.seed, call.first, 1, call.candidates)
+        configured = served.generator.config.sampling.candidates
+        candidates = 1 if served.generator.density is None else call.candidates or configured
+        packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
+        return {"schema": packed, "candidates": candidates}
+
+    def rows(self, call: RowsCall) -> bytes:
+        """Return the rows of a call."""
+        served = self.served(call.model, call.digest)
+        batches = served.generator.iter_batches(
+            call.last - call.first, call.where, call.seed, call.first, 1, call.candidates
+        )
+        return written(served, call, list(batches))
+
+    def probe(self) -> int:
+        """Make a few rows of every version in memory; return how many versions there are.
+
+        Raises:
+            BundleError: a version no longer gives rows of its columns.
+        """
+        models = self.models
+        for model in models:
+            found = self._known(model)
+            if found is not None:
+                rows = found.generator.sample(HEALTH_ROWS, candidates=1)
+                if rows.num_rows != HEALTH_ROWS or not _sound(rows):
+                    self.forget(model)
+                    raise BundleError(f"{model} makes rows that are not sound any more; it is loaded anew")
+        return len(models)
+
+
+def written(served: Served, call: RowsCall, batches: list[pa.RecordBatch]) -> bytes:
+    """Return batches as the bytes of a call's columns and format."""
+    form = FORMATS[call.form]
+    if form.pieces is None:
+        raise ConfigError(f"replicas do not write {call.form!r}")
+    if call.columns is not None:
+        batches = [batch.select(list(call.columns)) for batch in batches]
+    pieces = [form.pieces(batch) for batch in batches if batch.num_rows]
+    return form.between().join(pieces)
+
+
+def check_condition(generator: Generator, where: Mapping[str, Any] | None) -> None:
+    """Check a condition.
+
+    Raises:
+        ConfigError, ConditionError: names column, value and remedy.
+    """
+    if where:
+        Where.parse(generator.engine.encoder, where)
+
+
+def read_schema(packed: str) -> pa.Schema:
+    """Return the schema of a check's answer."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(packed)))
+
+
+def _sound(rows: pa.Table) -> bool:
+    floats = [column for column in rows.columns if pa.types.is_floating(column.type)]
+    return all(pc.all(pc.is_finite(column.drop_null())).as_py() is not False for column in floats)

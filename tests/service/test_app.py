@@ -1,0 +1,412 @@
+"""The service over HTTP: what it tells, what it refuses, and that its rows are the generator's."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import requests
+
+from fingan.config import ServiceConfig
+from fingan.generator import load
+from fingan.registry import Registry
+from fingan.service.app import _routed
+from fingan.service.formats import FORMATS
+from fingan.service.guard import PUBLIC
+from fingan.service.identity import Caller, OneToken
+from tests import tiny
+from tests.service.services import TOKEN, Service, publish, service
+
+
+@pytest.fixture(scope="module")
+def expected(registry: Path) -> pa.Table:
+    return load(Registry(registry).fetch("tiny")).sample(30_000, seed=3)
+
+
+def test_lists_and_describes_models(running: Service) -> None:
+    (model,) = running.ask("GET", "/v1/models").json()["models"]
+    assert (model["name"], model["latest"], model["versions"]) == ("tiny", 2, [1, 2])
+    found = running.ask("GET", "/v1/models/tiny:1").json()
+    columns = {column["name"]: column for column in found["columns"]}
+    assert found["version"] == 1
+    assert found["metrics"]["number"] == 1
+    assert columns["fee"]["type"] == "decimal128(5, 2)"
+    assert columns["label"]["conditionable"]
+    assert not columns["customer"]["conditionable"]
+    assert "Model card" in running.ask("GET", "/v1/models/tiny/card").text
+
+
+@pytest.mark.parametrize("rows", [0, 1, 1024, 9000, 30_000])
+def test_rows_are_those_of_the_generator(running: Service, expected: pa.Table, rows: int) -> None:
+    if rows == 0:
+        assert running.rows("tiny", rows=0).status_code == 422
+        return
+    answer = running.rows("tiny", rows=rows, seed=3)
+    assert answer.status_code == 200
+    assert answer.headers["X-Model"] == "tiny:2"
+    assert pa.ipc.open_stream(answer.content).read_all().equals(expected.slice(0, rows))
+
+
+def test_every_format_holds_the_same_rows(running: Service, expected: pa.Table) -> None:
+    rows = expected.slice(0, 12_000)
+    found = {name: running.rows("tiny", name, rows=12_000, seed=3) for name in FORMATS}
+    assert {name: a.headers["Content-Type"].split(";")[0] for name, a in found.items()} == {
+        name: form.media_type for name, form in FORMATS.items()
+    }
+    assert pq.read_table(io.BytesIO(found["parquet"].content)).equals(rows)
+    options = pyarrow.csv.ConvertOptions(
+        column_types=rows.schema, strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
+    read = pyarrow.csv.read_csv(io.BytesIO(found["csv"].content), convert_options=options)
+    assert read.cast(rows.schema).equals(rows)
+    lines = [json.loads(line) for line in found["ndjson"].text.splitlines()]
+    whole = found["json"].json()
+    assert whole["columns"] == rows.column_names
+    assert whole["rows"] == lines
+    assert [line["amount"] for line in lines] == rows["amount"].to_pylist()
+    assert lines[0]["fee"] == str(rows["fee"][0].as_py())
+
+
+def test_a_broken_download_goes_on_with_offset(running: Service, expected: pa.Table) -> None:
+    rest = running.rows("tiny", rows=17_000, offset=13_000, seed=3)
+    assert pa.ipc.open_stream(rest.content).read_all().equals(expected.slice(13_000))
+    assert rest.content == running.rows("tiny", rows=17_000, offset=13_000, seed=3).content
+
+
+def test_columns_condition_and_candidates(running: Service, registry: Path) -> None:
+    generator = load(Registry(registry).fetch("tiny:1"))
+    body = {"rows": 50, "seed": 9, "offset": 1000, "where": {"label": "bad"}, "candidates": 2}
+    answer = running.rows("tiny:1", columns=["label", "amount"], **body)
+    wanted = generator.sample(50, {"label": "bad"}, 9, 1000).select(["label", "amount"])
+    assert pa.ipc.open_stream(answer.content).read_all().equals(wanted)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("rows", [10, 20_000])
+def test_compression(running: Service, encoding: str, rows: int) -> None:
+    plain = running.rows("tiny", "csv", rows=rows).content
+    url = f"{running.url}/v1/models/tiny/samples?format=csv"
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": encoding}
+    answer = requests.post(url, json={"rows": rows}, headers=headers, stream=True, timeout=30)
+    assert answer.headers["Content-Encoding"] == encoding
+    packed = answer.raw.read(decode_content=False)
+    assert len(packed) < len(plain)
+    found = (
+        gzip.decompress(packed) if encoding == "gzip" else pa.input_stream(io.BytesIO(packed), "zstd").read()
+    )
+    assert found == plain
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"rows": 0}, 422, "rows"),
+        ({"rows": -1}, 422, "rows"),
+        ({"rows": 10**18}, 422, "rows"),
+        ({"rows": "1e5"}, 422, "rows"),
+        ({"rows": True}, 422, "rows"),
+        ({"rows": 1.5}, 422, "rows"),
+        ({"rows": 10**9}, 413, "offset"),
+        ({"rows": 1, "seed": -1}, 422, "seed"),
+        ({"rows": 1, "seed": 2**63}, 422, "seed"),
+        ({"rows": 1, "offset": 2**60}, 422, "offset"),
+        ({"rows": 1, "candidates": 65}, 422, "candidates"),
+        ({"rows": 1, "colums": ["a"]}, 422, "colums"),
+        ({"rows": 1, "columns": ["agee"]}, 422, "'age'"),
+        ({"rows": 1, "columns": ["age", "age"]}, 422, "twice"),
+        ({"rows": 1, "columns": []}, 422, "columns"),
+        ({"rows": 1, "where": {"labl": "bad"}}, 422, "'label'"),
+        ({"rows": 1, "where": {"label": "worse"}}, 422, "worse"),
+        ({"rows": 1, "where": {"age": "old"}}, 422, "'old'"),
+        ({"rows": 1, "where": {"customer": "cust-1"}}, 422, "identifier"),
+        ({"rows": 1, "where": {"age": [1]}}, 422, "where"),
+        ({"seed": 1}, 422, "rows"),
+    ],
+)
+def test_bad_requests_name_field_value_and_remedy(
+    running: Service, body: dict[str, object], status: int, said: str
+) -> None:
+    answer = running.ask("POST", "/v1/models/tiny/samples", json=body)
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (status, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert said in problem["detail"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"rows": NaN}'])
+def test_what_is_no_request(running: Service, content: bytes) -> None:
+    answer = running.ask(
+        "POST", "/v1/models/tiny/samples", data=content, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == (400 if content == b"\xff" else 422)
+
+
+def test_json_is_one_value_and_has_its_own_limit(registry: Path) -> None:
+    with service(registry, limits={"json_rows": 100}) as found:
+        assert found.rows("tiny", "json", rows=101).status_code == 413
+        assert found.rows("tiny", "ndjson", rows=101).status_code == 200
+
+
+def test_unpaced_answers_are_capped(registry: Path) -> None:
+    with service(registry, paced=False, limits={"unpaced_rows": 1000}) as found:
+        assert found.rows("tiny", rows=1001).status_code == 413
+        assert found.ask("GET", "/v1/models/tiny").json()["limits"] == {"rows": 1000, "json_rows": 1000}
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2fx", "%2e%2e", "a%00b", "TINY", "tiny:0", "t" * 65, "tiny:latest:1", "ｔiny"]
+)
+def test_names_that_are_none(running: Service, name: str) -> None:
+    assert running.rows(name).status_code in (404, 422)
+
+
+def test_unknown_models_are_not_there(running: Service) -> None:
+    for path in (
+        "/v1/models/tony",
+        "/v1/models/tiny:7",
+        "/v1/models/tiny:champion",
+        "/v2/models/tiny/versions/9",
+    ):
+        answer = running.ask("GET", path)
+        assert answer.status_code == 404, path
+        assert str(answer.json()["detail"]).startswith("there is no"), path
+
+
+def test_unknown_routes_methods_and_formats(running: Service) -> None:
+    assert running.ask("GET", "/v1/nothing").status_code == 404
+    assert running.ask("PUT", "/v1/models").status_code == 405
+    assert running.rows("tiny", "xlsx").status_code == 406
+    answer = running.ask("POST", "/v1/models/tiny/samples", json={"rows": 1}, headers={"Accept": "image/png"})
+    assert answer.status_code == 406
+    assert "arrow" in answer.json()["detail"]
+
+
+def test_every_route_but_health_and_page_refuses_without_a_token(running: Service, registry: Path) -> None:
+    with service(registry) as found:
+        app = _routed_app(registry)
+        routes = list(_walk(app.routes))
+        assert len(routes) > 15
+        for method, path in routes:
+            filled = re.sub(r"\{version\}", "1", re.sub(r"\{[a-z]+\}", "tiny", path))
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
+                answer = requests.request(method, found.url + filled, headers=headers, timeout=10)
+                if path in PUBLIC and method in ("GET", "HEAD"):
+                    assert answer.status_code != 401, (method, path)
+                else:
+                    assert answer.status_code == 401, (method, path)
+                    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert requests.get(f"{found.url}/v1/models?token={TOKEN}", timeout=10).status_code == 401
+
+
+def _walk(routes: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    for route in routes:
+        if hasattr(route, "methods"):
+            yield from ((method, route.path) for method in route.methods)
+        else:
+            # FastAPI keeps an included router whole.
+            yield from _walk(getattr(route, "original_router", route).routes)
+
+
+def _routed_app(registry: Path):  # type: ignore[no-untyped-def]
+    from fingan.service.admission import Admission
+    from fingan.service.catalogue import Catalogue
+    from fingan.service.front import Front
+    from fingan.service.quota import Quotas
+    from fingan.service.sampler import Sampler
+    from fingan.service.telemetry import Prometheus
+    from fingan.service.workbench import Workbench
+
+    config = ServiceConfig(registry=str(registry))
+    store = Registry(registry)
+    backend = Workbench(Sampler(store))
+    return _routed(
+        Front(
+            config=config,
+            backend=backend,
+            catalogue=Catalogue(store, backend),
+            admission=Admission(config.limits, 1),
+            quotas=Quotas(None),
+            telemetry=Prometheus(),
+            paced=True,
+        )
+    )
+
+
+def test_another_callers_model_is_not_there(registry: Path) -> None:
+    only = OneToken(TOKEN, Caller("other", models=frozenset({"loans"})))
+    with service(registry, authority=only) as found:
+        assert found.ask("GET", "/v1/models").json() == {"models": []}
+        hidden, missing = found.rows("tiny"), found.rows("tinx")
+        assert (hidden.status_code, missing.status_code) == (404, 404)
+        assert hidden.json()["detail"].replace("tiny", "tinx") == missing.json()["detail"]
+
+
+def test_quota_is_in_rows(registry: Path) -> None:
+    with service(registry, limits={"rows_per_minute": 1000}) as found:
+        assert found.rows("tiny", rows=900).status_code == 200
+        refused = found.rows("tiny", rows=900)
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+
+
+def test_large_bodies_are_refused(running: Service) -> None:
+    where = {"x" * 900: "y" * 1000}
+    many = {f"{n}{'x' * 900}": "y" for n in range(1200)}
+    assert running.rows("tiny", where=where).status_code == 422
+    assert running.rows("tiny", where=many).status_code == 413
+
+    def chunks() -> object:
+        for _ in range(40):
+            yield b" " * 65536
+
+    answer = running.ask("POST", "/v1/models/tiny/samples", data=chunks())
+    assert answer.status_code == 413
+
+
+def test_headers_of_every_answer(running: Service) -> None:
+    for path in ("/v1/models", "/v1/nothing", "/", "/v2/health/live", "/openapi.json"):
+        headers = running.ask("GET", path, headers={"Origin": "https://evil.example"}).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert len(headers["X-Request-Id"]) == 32
+        assert "Access-Control-Allow-Origin" not in headers
+        assert "Server" not in headers
+    assert (
+        running.ask("GET", "/", headers={"X-Request-Id": "my-request-1"}).headers["X-Request-Id"]
+        == "my-request-1"
+    )
+
+
+def test_audit_log_has_no_token_and_no_row(running: Service, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "fingan.audit"):
+        running.rows("tiny", "csv", rows=5, where={"city": "Bonn"})
+        running.ask("GET", "/v1/models", headers={"Authorization": "Bearer secret-of-somebody"})
+        deadline = time.monotonic() + 5
+        while len(caplog.records) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    sampled, refused = (json.loads(record.message) for record in caplog.records)
+    assert (sampled["caller"], sampled["model"], sampled["rows"], sampled["whole"]) == (
+        "tester",
+        "tiny:2",
+        5,
+        True,
+    )
+    assert (refused["caller"], refused["status"]) == ("-", 401)
+    text = caplog.text
+    assert TOKEN not in text
+    assert "secret-of-somebody" not in text
+    assert "Bonn" not in text
+
+
+def test_metrics_count(running: Service) -> None:
+    running.rows("tiny", rows=7)
+    text = running.ask("GET", "/metrics").text
+    assert re.search(
+        r'fingan_requests_total\{method="POST",route="/v1/models/\{model\}/samples",status="200"\} [1-9]',
+        text,
+    )
+    assert 'fingan_rows_total{model="tiny"}' in text
+    assert "fingan_batch_calls_count" in text or "fingan_streams" in text
+    assert 'fingan_model_version{reference="tiny:latest"} 2.0' in text
+
+
+def test_open_inference_protocol(running: Service) -> None:
+    assert requests.get(f"{running.url}/v2/health/live", timeout=10).json() == {"live": True}
+    assert requests.get(f"{running.url}/v2/health/ready", timeout=10).json() == {"ready": True}
+    assert running.ask("GET", "/v2").json()["name"] == "fingan"
+    found = running.ask("GET", "/v2/models/tiny/versions/1").json()
+    assert found["versions"] == ["1"]
+    assert {"name": "age", "datatype": "INT64", "shape": [-1]} in found["outputs"]
+    assert running.ask("GET", "/v2/models/tiny/ready").json()["ready"]
+
+
+def test_ready_waits_for_the_preloaded(registry: Path) -> None:
+    with service(registry, preload=["tiny", "nothing"]) as found:
+        answer = requests.get(f"{found.url}/v2/health/ready", timeout=10)
+        assert (answer.status_code, answer.json()) == (503, {"ready": False})
+
+
+def test_documentation_names_every_format_and_has_examples(running: Service) -> None:
+    told = running.ask("GET", "/openapi.json").json()
+    posted = told["paths"]["/v1/models/{model}/samples"]["post"]
+    assert set(posted["responses"]["200"]["content"]) == {form.media_type for form in FORMATS.values()}
+    assert told["components"]["schemas"]["SampleRequest"]["examples"]
+    assert {"401", "404", "406", "413", "422", "429", "503"} <= set(posted["responses"])
+
+
+def test_a_new_version_is_picked_up_and_a_corrupt_one_is_not(tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    store = tmp_path / "registry"
+    publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=1)
+    with service(store) as found:
+        assert found.rows("tiny").headers["X-Model"] == "tiny:1"
+        publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=2)
+        _until(lambda: found.rows("tiny").headers["X-Model"] == "tiny:2")
+        publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=3)
+        weights = store / "tiny" / "3" / "generator.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+        _until(lambda: found.ask("GET", "/v1/models/tiny").json()["problem"] is not None)
+        assert found.rows("tiny").headers["X-Model"] == "tiny:2"
+        assert "version 3 is damaged" in found.ask("GET", "/v1/models").json()["models"][0]["problem"]
+        broken = found.rows("tiny:3")
+        assert broken.status_code == 503
+        assert str(tmp_path) not in broken.text
+
+
+def _until(holds: object, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.05)
+
+
+def test_a_reader_that_stalls_is_not_worked_for(running: Service) -> None:
+    """The sockets' buffers fill, then nothing more is made; when the reader goes, its place is free."""
+    place = urlparse(running.url)
+    body = json.dumps({"rows": 50_000_000}).encode()
+    head = f"POST /v1/models/tiny/samples HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((str(place.hostname), int(place.port or 0))) as slow:
+        slow.sendall(head.encode() + body)
+        assert slow.recv(100).startswith(b"HTTP/1.1 200")
+        _until(lambda: _gauge(running, "fingan_streams") == 1)
+        before = _settled(running)
+        time.sleep(0.5)
+        assert _made(running) == before
+    _until(lambda: _gauge(running, "fingan_streams") == 0)
+
+
+def _gauge(running: Service, name: str) -> float:
+    text = running.ask("GET", "/metrics").text
+    found = re.search(rf"^{name} ([0-9.e+]+)$", text, re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
+def _made(running: Service) -> float:
+    return _gauge(running, "fingan_pieces_total")
+
+
+def _settled(running: Service) -> float:
+    """Return the number of pieces made once it stays the same for a while."""
+    last, deadline = -1.0, time.monotonic() + 30
+    while time.monotonic() < deadline:
+        now = _made(running)
+        if now == last:
+            return now
+        last = now
+        time.sleep(0.5)
+    raise AssertionError("pieces are made without end")

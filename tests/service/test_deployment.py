@@ -1,0 +1,145 @@
+"""The service on Ray Serve: replicas behind a front, over HTTP, and replicas that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pytest
+import requests
+from ray import serve
+
+from fingan.config import ServiceConfig
+from fingan.generator import load
+from fingan.registry import Registry
+from fingan.service.deployment import Replicas, application, authority_of, replicas
+from fingan.service.identity import add_token
+from tests.cluster.heads import free_port
+from tests.service.services import Service, service
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def expected(registry: Path) -> pa.Table:
+    return load(Registry(registry).fetch("tiny")).sample(60_000, seed=5)
+
+
+@pytest.fixture(scope="module")
+def proxy(ray_cluster: None) -> Iterator[str]:
+    """Ray Serve with its own proxy; the URL of that."""
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    yield f"http://127.0.0.1:{port}"
+    serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def on_serve(proxy: str, registry: Path) -> Iterator[Service]:
+    """Our own HTTP server before two replicas of Ray Serve."""
+    config = ServiceConfig.model_validate(
+        {"registry": str(registry), "replicas": {"fewest": 2, "most": 2, "cpus": 0.1}}
+    )
+    handle = serve.run(replicas(config), name="own", route_prefix=None)
+    with service(registry, backend=Replicas(handle), replicas=config.replicas.model_dump()) as found:
+        yield found
+    serve.delete("own")
+
+
+def test_rows_from_replicas_are_those_of_the_generator(on_serve: Service, expected: pa.Table) -> None:
+    answer = on_serve.rows("tiny", rows=60_000, seed=5)
+    assert pa.ipc.open_stream(answer.content).read_all().equals(expected)
+    small = on_serve.rows("tiny", rows=10, seed=5, offset=100)
+    assert pa.ipc.open_stream(small.content).read_all().equals(expected.slice(100, 10))
+
+
+def test_errors_cross_from_replicas(on_serve: Service) -> None:
+    answer = on_serve.rows("tiny", where={"labl": "bad"})
+    assert answer.status_code == 422
+    assert "'label'" in answer.json()["detail"]
+
+
+def test_a_replica_that_is_killed_costs_no_row(on_serve: Service, expected: pa.Table) -> None:
+    """The calls that were lost are made again on the other replica: the answer is whole and right."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not killed:
+            time.sleep(0.05)
+            for process in _replicas():
+                os.kill(process.pid, signal.SIGKILL)
+                killed.append(process.pid)
+                return
+
+    with requests.post(
+        f"{on_serve.url}/v1/models/tiny/samples",
+        json={"rows": 60_000, "seed": 5},
+        headers=_headers(),
+        stream=True,
+        timeout=60,
+    ) as answer:
+        answer.raw.read(1000)
+        thread = threading.Thread(target=kill)
+        thread.start()
+        rest = answer.raw.read()
+        thread.join()
+    assert len(killed) == 1
+    assert len(rest) > 0
+    for _ in range(5):
+        again = on_serve.rows("tiny", rows=60_000, seed=5)
+        assert again.status_code == 200
+        assert again.content.endswith(rest[-1000:])
+        assert pa.ipc.open_stream(again.content).read_all().equals(expected)
+
+
+def _headers() -> dict[str, str]:
+    from tests.service.services import TOKEN
+
+    return {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
+
+
+def _replicas() -> list[psutil.Process]:
+    """Return the processes of the replicas that this test's Ray started."""
+    family = psutil.Process().children(recursive=True)
+    return [process for process in family if "ServeReplica:own:sampler" in " ".join(process.cmdline())]
+
+
+def test_behind_ray_serves_proxy(proxy: str, registry: Path, tmp_path: Path) -> None:
+    """`serve run serve.app:build`: routes, token and rows as before; answers are capped there."""
+    token = add_token(tmp_path / "tokens.yaml", "tester")
+    config = ServiceConfig.model_validate(
+        {
+            "registry": str(registry),
+            "auth": {"token_file": str(tmp_path / "tokens.yaml")},
+            "limits": {"unpaced_rows": 50_000},
+            "replicas": {"cpus": 0.1},
+        }
+    )
+    assert authority_of(config) is not None
+    serve.run(application(config), name="fingan", route_prefix="/")
+    try:
+        url = proxy
+        assert requests.get(f"{url}/v1/models", timeout=10).status_code == 401
+        headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+        place = f"{url}/v1/models/tiny/samples"
+        answer = requests.post(place, json={"rows": 20_000}, headers=headers, timeout=60)
+        wanted = load(Registry(registry).fetch("tiny")).sample(20_000)
+        assert pa.ipc.open_stream(answer.content).read_all().equals(wanted)
+        assert requests.post(place, json={"rows": 50_001}, headers=headers, timeout=10).status_code == 413
+        assert b"<html" in requests.get(url, timeout=10).content
+    finally:
+        serve.delete("fingan")
+
+
+def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fingan.errors import ConfigError
+
+    monkeypatch.delenv("FINGAN_TOKEN_FILE", raising=False)
+    with pytest.raises(ConfigError, match=r"token_file.*--add-token"):
+        application(ServiceConfig())
