@@ -30,8 +30,16 @@ def numpy_generator(seed: int, purpose: str, *index: int) -> np.random.Generator
     return np.random.Generator(np.random.Philox(key=key(seed, purpose, *index)))
 
 
+def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
+    """Return an SFC64 generator keyed by (seed, purpose, index): numpy's fastest, for long draws."""
+    return np.random.Generator(np.random.SFC64(key(seed, purpose, *index)))
+
+
 def torch_generator(seed: int, purpose: str, *index: int) -> torch.Generator:
-    """Return a CPU torch generator keyed by (seed, purpose, index)."""
+    """Return a CPU torch generator keyed by (seed, purpose, index).
+
+    Torch seeds it with 32 bits: not for keys of which there are many, such as the blocks of a sample.
+    """
     import torch
 
     generator = torch.Generator()

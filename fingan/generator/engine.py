@@ -1,10 +1,10 @@
 """The sampling engine: fixed blocks of rows, each a function of (bundle, seed, block).
 
-Noise is drawn in whole blocks of `BLOCK` rows, and a row gets the bits that a forward pass of its
-whole block gives it, although matrix products may depend on their shape in the last bits; so row
-i is the same whatever the batch size, the offset or the number of threads. A block of which only
-some rows are wanted shares its pass with others (see `PassSizes`). Calibration and decoding are
-elementwise and run over several passes at once.
+The noise of a block of `BLOCK` rows is one stream (see `noise`), and a row gets the bits that a
+forward pass of its whole block gives it, although matrix products may depend on their shape in the
+last bits; so row i is the same whatever the batch size, the offset or the number of threads. A
+block of which only some rows are wanted shares its pass with others (see `PassSizes`). Calibration
+and decoding are elementwise and run over several passes at once.
 
 Letters: B rows, D dense width, F numeric fields, C categorical fields, M conditioning units,
 S codes, Z noise.
@@ -29,6 +29,7 @@ from fingan.encoding.table import Given, TableEncoder
 from fingan.generator.calibration import Calibration
 from fingan.generator.choice import CodeChoice
 from fingan.generator.forward import Forward, RawFields
+from fingan.generator.noise import Noise, draw_noise, side_by_side, uniforms
 from fingan.networks.rows import dense_rows
 from fingan.networks.tabular import TabularGenerator
 from fingan.rng import key, torch_generator
@@ -41,25 +42,13 @@ STEP = 32
 """A pass of fewer rows has a multiple of this."""
 
 Item = TypeVar("Item")
-Draw = Callable[[int, str, int], "Noise"]
+Draw = Callable[..., Noise]
+
+DRAWN = 128
+"""Of a block of which no later rows are wanted, the noise of so many is drawn."""
 
 Condition = Callable[[Float64], Given]
 """Maps spare uniforms [B, M], which draw among values that agree, to what is given of B rows."""
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What one block is made from.
-
-    Attributes:
-        normal: the network's input [BLOCK, Z].
-        choice: uniforms [C, BLOCK] that draw the codes.
-        spare: uniforms [M, BLOCK] for draws inside groups of rare categories.
-    """
-
-    normal: Tensor
-    choice: Float64
-    spare: Float64
 
 
 @dataclass(frozen=True)
@@ -247,13 +236,10 @@ class Engine:
     def _choice(self) -> CodeChoice:
         return CodeChoice(self.encoder.layout.widths, self.calibration.offsets)
 
-    def draw(self, seed: int, purpose: str, block: int) -> Noise:
-        """Return a block's noise."""
-        layout, generator = self.encoder.layout, torch_generator(seed, purpose, block)
-        normal = torch.randn(BLOCK, self.noise, generator=generator)
-        fields = len(layout.widths)
-        uniform = _uniform(fields + layout.units, generator)
-        return Noise(normal, uniform[:fields], uniform[fields:])
+    def draw(self, seed: int, purpose: str, block: int, rows: int = BLOCK) -> Noise:
+        """Return the noise of a block's first rows."""
+        layout = self.encoder.layout
+        return draw_noise(self.noise, len(layout.widths), layout.units, (seed, purpose, block), rows)
 
     def raw(self, normal: Tensor, rows: Tensor | None, mask: Tensor | None) -> RawFields:
         """Return the network's raw output (see `Forward`): one forward pass."""
@@ -301,7 +287,7 @@ class Engine:
         if given:
             rows = run.pad(torch.cat([dense_given(self.encoder, own) for own in given]))
             mask = run.pad(torch.from_numpy(np.concatenate([own.given.mask for own in given])).float())
-        noise = _side_by_side([_noise(cut, draw) for cut in run.cuts])
+        noise = side_by_side([_noise(cut, draw) for cut in run.cuts])
         raw = self.raw(run.pad(noise.normal), rows, mask)
         here = slice(run.place, run.place + len(noise.normal))
         numbers, codes = raw.numbers[:, here], self._choice(raw.logits[:, here], noise.choice)
@@ -317,8 +303,8 @@ class Engine:
             return None
         layout, draws = self.encoder.layout, []
         for cut in cuts:
-            generator = torch_generator(cut.seed, f"{cut.purpose} given", cut.block)
-            draws.append(_uniform(layout.units + layout.numeric, generator)[:, cut.first : cut.last])
+            of_block = cut.seed, f"{cut.purpose} given", cut.block
+            draws.append(uniforms(layout.units + layout.numeric, of_block, cut.last)[:, cut.first :])
         spare, position = np.split(np.hstack(draws), [layout.units])
         return Known(condition(spare.T), position)
 
@@ -370,26 +356,12 @@ def _cuts(ask: int, stretches: Iterable[Stretch]) -> Iterator[_Cut]:
 
 
 def _noise(cut: _Cut, draw: Draw) -> Noise:
-    """Return the noise of a cut; a block's is a stream, and drawn whole."""
-    noise, rows = draw(cut.seed, cut.purpose, cut.block), slice(cut.first, cut.last)
+    """Return the noise of a cut; a block's is a stream, and drawn from its start."""
     if cut.rows == BLOCK:
-        return noise
-    # Copied: a view would keep the whole block.
-    return Noise(noise.normal[rows].clone(), noise.choice[:, rows].copy(), noise.spare[:, rows].copy())
-
-
-def _side_by_side(parts: Sequence[Noise]) -> Noise:
-    if len(parts) == 1:
-        return parts[0]
-    normal = torch.cat([part.normal for part in parts])
-    choice, spare = (np.hstack([getattr(part, name) for part in parts]) for name in ("choice", "spare"))
-    return Noise(normal, choice, spare)
-
-
-def _uniform(fields: int, generator: torch.Generator) -> Float64:
-    """Return uniforms [fields, BLOCK] in [0, 1), in steps of 2^-53."""
-    draws: Float64 = torch.rand(fields, BLOCK, generator=generator, dtype=torch.float64).numpy()
-    return draws
+        return draw(cut.seed, cut.purpose, cut.block)
+    # Only two sizes, so that pages of a sample find what was drawn for others.
+    rows = DRAWN if cut.last <= DRAWN else BLOCK
+    return draw(cut.seed, cut.purpose, cut.block, rows).cut(cut.first, cut.last)
 
 
 def dense_given(encoder: TableEncoder, known: Known) -> Tensor:

@@ -136,7 +136,7 @@ def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list
         than an identifier's format has values.
     """
     tasks = [task for number, piece in enumerate(pieces) for task in _tasks(number, piece)]
-    results: list[pa.RecordBatch | UserError] = [_no_rows(generator.schema.arrow())] * len(pieces)
+    results = {n: _no_rows(generator.schema.arrow()) for n, piece in enumerate(pieces) if not piece.rows}
     made: list[list[_Made]] = [[] for _ in pieces]
     for together in filled(tasks, lambda task: task.rows, BLOCK * BLOCKS_PER_BATCH):
         for task, part in zip(together, _make(generator, together), strict=True):
@@ -145,7 +145,7 @@ def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list
             if task.candidates.stop == task.piece.candidates:
                 results[task.number] = _kept(task.piece, own)
                 own.clear()
-    return results
+    return [results[number] for number in range(len(pieces))]
 
 
 def check_whole(**values: object) -> None:
