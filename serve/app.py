@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from fingan.cluster.bulk import JobWriter
 from fingan.config import ServiceConfig
 from fingan.service.deployment import application
+from fingan.service.jobs import JobBook
 
 
 def build(args: ServiceConfig) -> Any:
@@ -18,4 +20,4 @@ def build(args: ServiceConfig) -> Any:
     Args:
         args: the configuration, from the command line or the `args` of a deployment file.
     """
-    return application(args)
+    return application(args, jobs=lambda: JobBook.of(args, JobWriter(args.registry)))

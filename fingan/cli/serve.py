@@ -16,6 +16,7 @@ from fingan.cli.options import AsJson, RegistryRoot
 if TYPE_CHECKING:
     from fingan.config import ServiceConfig
     from fingan.service.calls import Backend
+    from fingan.service.jobs import JobBook
     from fingan.service.telemetry import Prometheus
 
 Host = Annotated[str, typer.Option("--host", metavar="HOST", help="address to listen on")]
@@ -65,8 +66,8 @@ def serve(
     settings = _configuration(config, sets, registry, replicas)
     known = authority(host, token_file or _configured(settings), no_auth, console.note)
     telemetry = Prometheus()
-    with _backend(settings, replicas, telemetry, console) as backend:
-        run(settings, backend, host, port, known, telemetry, ready=lambda url: _ready(console, url, settings))
+    with _backend(settings, replicas, telemetry, console) as backend, _jobs(settings, replicas) as jobs:
+        run(settings, backend, host, port, known, telemetry, jobs, lambda url: _ready(console, url, settings))
 
 
 def _configuration(path: Path | None, sets: list[str] | None, registry: str, replicas: int) -> ServiceConfig:
@@ -96,12 +97,26 @@ def _backend(
     from fingan.config import ComputeConfig
 
     console.stage("starting the replicas")
-    needed = settings.replicas.most * max(1, round(settings.replicas.cpus))
+    # One more for every job: they must not wait for replicas that never end.
+    needed = settings.replicas.most * max(1, round(settings.replicas.cpus)) + settings.limits.jobs
     with (
         ray_session(ComputeConfig(workers=needed)) as session,
         local.on_ray(settings, session.own) as backend,
     ):
         yield backend
+
+
+@contextmanager
+def _jobs(settings: ServiceConfig, replicas: int) -> Iterator[JobBook]:
+    """Give the jobs of the service; those at work stop at the end, to be taken up by the next one."""
+    from fingan.cluster.bulk import JobWriter
+    from fingan.service.jobs import JobBook
+
+    book = JobBook.of(settings, JobWriter(settings.registry, workers=0 if replicas == 0 else 1))
+    try:
+        yield book
+    finally:
+        book.close()
 
 
 def _ready(console: Console, url: str, settings: ServiceConfig) -> None:

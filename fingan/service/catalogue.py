@@ -7,6 +7,7 @@ the new one and replayed its stored sample; a damaged version is reported and ne
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from fingan.types import Json
 
 Value = TypeVar("Value")
 _RETRY_SECONDS = 10
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class _Name:
     problem: str | None = None
     looked: float = float("-inf")
     refreshing: asyncio.Task[None] | None = None
-    broken: dict[int, str] = field(default_factory=dict)
+    # By version: the digest in its manifest, for a number may be used again once the model was removed.
+    broken: dict[int, str | None] = field(default_factory=dict)
 
 
 class Catalogue:
@@ -97,13 +100,13 @@ class Catalogue:
             known = _Name()
             await self._look(name, selector, known)
             if len(self._names) < self._most_names:
-                self._names[key] = known
-        elif known.version is None:
-            await self._look(name, selector, known)
+                known = self._names.setdefault(key, known)
         elif self._clock() - known.looked >= self._refresh:
-            self._look_later(name, selector, known)
+            if known.version is None:
+                await self._look(name, selector, known)
+            else:
+                self._look_later(name, selector, known)
         if known.version is None:
-            self._names.pop(key, None)
             raise Refused(503, "model_broken", known.problem or "it cannot be loaded now", _RETRY_SECONDS)
         return known.version
 
@@ -114,7 +117,7 @@ class Catalogue:
 
     async def listing(self, caller: Caller) -> list[Json]:
         """Return what `GET /v1/models` tells, in alphabetical order."""
-        names = await asyncio.to_thread(self._registry.names)
+        names = await _told(self._registry.names)
         return [await self._summary(name) for name in names if self._served(name, caller)]
 
     async def aliases(self, name: str) -> dict[str, int]:
@@ -138,10 +141,19 @@ class Catalogue:
                 "aliases": await asyncio.to_thread(self._registry.aliases, name),
             }
         except FinganError:
-            summary["problem"] = "no version of this model is sound"
+            summary |= await self._torn(name)
         if known is not None and known.problem is not None:
             summary["problem"] = known.problem
         return summary
+
+    async def _torn(self, name: str) -> Json:
+        """Return what can be told of a model that the registry cannot show."""
+        try:
+            latest = await asyncio.to_thread(self._registry.resolve, name)
+        except FinganError:
+            return {"problem": "no version of this model is sound"}
+        problem = "an alias or the metrics of this model are damaged; set the alias or publish it again"
+        return {"latest": latest.version, "problem": problem}
 
     def _served(self, name: str, caller: Caller) -> bool:
         return caller.may_use(name) and (self._only is None or name in self._only)
@@ -152,7 +164,7 @@ class Catalogue:
         except ConfigError as error:
             raise Refused(422, "invalid_name", str(error)) from error
         if not self._served(name, caller):
-            raise _unknown(name)
+            raise _unknown(name, selector)
         return name, selector
 
     def _look_later(self, name: str, selector: str, known: _Name) -> None:
@@ -161,11 +173,13 @@ class Catalogue:
             known.refreshing = asyncio.create_task(self._look_quietly(name, selector, known))
 
     async def _look_quietly(self, name: str, selector: str, known: _Name) -> None:
+        """Look, and go on with the version that there is whatever comes of it."""
         try:
             await self._look(name, selector, known)
-        except Refused:
-            # Removed meanwhile: the next request finds out, and says so.
-            self._names.pop(f"{name}:{selector}", None)
+        except Refused as error:
+            known.problem = error.detail
+        except Exception as error:
+            log.error("cannot look for %s:%s", name, selector, exc_info=error)
 
     async def _look(self, name: str, selector: str, known: _Name) -> None:
         """Find the version that a reference means now, and switch to it if it is sound.
@@ -177,41 +191,55 @@ class Catalogue:
         try:
             target = await asyncio.to_thread(self._registry.resolve, f"{name}:{selector}")
         except NotFound as error:
+            # If it was there before: the next request finds out too, and says so.
+            self._names.pop(f"{name}:{selector}", None)
             raise _unknown(name, selector) from error
         except FinganError:
             known.problem = f"no version of {name!r} that {selector!r} could mean is sound"
             return
         await self._switch(target, known)
-        if known.version is None and selector == LATEST:
-            for version in reversed(await _told(self._registry.versions, name)):
-                if known.version is None and version < target.version:
-                    await self._try(Ref(name, version), known)
+        if known.version is None and selector == LATEST and target.version in known.broken:
+            await self._fall_back(target, known)
         if known.version is not None:
             self._serving(f"{name}:{selector}", known.version.ref.version)
 
-    async def _switch(self, target: Ref, known: _Name) -> None:
-        digest = None
-        if known.version is not None and known.version.ref == target:
-            manifest = (await _told(self._registry.show, target))["manifest"]
-            digest = manifest["digest"]
-            if digest == known.version.digest:
-                known.problem = None
-                return
-        if known.broken.get(target.version) is None or known.version is None:
-            known.problem = None
-            await self._try(target, known)
+    async def _fall_back(self, target: Ref, known: _Name) -> None:
+        """Serve the newest sound version before a damaged one; the problem told stays that of the latter."""
+        problem = known.problem
+        for number in reversed(await _told(self._registry.versions, target.name)):
+            if number < target.version:
+                await self._try(older := Ref(target.name, number), await self._digest(older), known)
+                if known.version is not None or number not in known.broken:
+                    break
+        known.problem = problem
 
-    async def _try(self, target: Ref, known: _Name) -> None:
+    async def _switch(self, target: Ref, known: _Name) -> None:
+        digest, own = await self._digest(target), known.version
+        if own is not None and own.ref == target and digest in (None, own.digest):
+            unread = f"version {target.version} cannot be read any more; it is served from memory"
+            known.problem = unread if digest is None else None
+        elif own is None or target.version not in known.broken or known.broken[target.version] != digest:
+            known.problem = None
+            await self._try(target, digest, known)
+
+    async def _try(self, target: Ref, digest: str | None, known: _Name) -> None:
         try:
             description = await self._backend.prepare(str(target))
         except BundleError:
-            known.broken[target.version] = known.problem = (
-                f"version {target.version} is damaged and is not served; publish it again"
-            )
+            known.broken[target.version] = digest
+            known.problem = f"version {target.version} is damaged and is not served; publish it again"
         except FinganError as error:
             known.problem = f"version {target.version} cannot be loaded: {type(error).__name__}"
         else:
             known.version = Version(target, description)
+
+    async def _digest(self, ref: Ref) -> str | None:
+        """Return the digest in a version's manifest; None where that cannot be read."""
+        try:
+            shown = await asyncio.to_thread(self._registry.show, ref)
+        except FinganError:
+            return None
+        return str(shown["manifest"]["digest"])
 
 
 async def _told(function: Callable[..., Value], *arguments: Any) -> Value:

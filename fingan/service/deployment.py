@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ray import serve
@@ -200,12 +201,12 @@ def replicas(config: ServiceConfig) -> Any:
     return serve.deployment(**options)(Replica).bind(config)
 
 
-def application(config: ServiceConfig, jobs: Jobs | None = None) -> Any:
+def application(config: ServiceConfig, jobs: Callable[[], Jobs] | None = None) -> Any:
     """Return the whole service as a Ray Serve application.
 
     Args:
         config: of the service.
-        jobs: writes large samples; None for a service without jobs.
+        jobs: makes, in every front, what writes large samples; None for a service without jobs.
 
     Raises:
         ConfigError: nobody could be let in.
@@ -214,7 +215,13 @@ def application(config: ServiceConfig, jobs: Jobs | None = None) -> Any:
 
     def front() -> ASGIApp:
         handle: DeploymentHandle[Any] = serve.get_deployment_handle(SAMPLER)
-        return create_app(config, Replicas(handle), authority_of(config), paced=is_paced(config), jobs=jobs)
+        return create_app(
+            config,
+            Replicas(handle),
+            authority_of(config),
+            paced=is_paced(config),
+            jobs=None if jobs is None else jobs(),
+        )
 
     class Front:
         def __init__(self, backend: DeploymentHandle[Any]) -> None:

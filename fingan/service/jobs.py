@@ -5,11 +5,12 @@ A job is a folder below one place that the operator chose:
     <id>/_job.json       what was asked for, by whom; written once
     <id>/_status.json    how far it is; rewritten whole
     <id>/_cancel         somebody asked it to end
-    <id>/part-….parquet  the rows (see `fingan.cluster`), then `_manifest.json`
+    <id>/rows/           the rows as Parquet parts, then `_manifest.json` (`fingan.cluster.bulk`)
 
-What runs a job is given from outside. It continues a folder where it stopped, so a front that
-starts takes up the jobs that an earlier one left; fronts that share the place see each other's
-jobs, and a job belongs to the front that last gave a sign of life.
+What runs a job is given from outside. It continues a folder where it stopped, so a front takes up
+the jobs that another one left; fronts that share the place see each other's jobs, and a job
+belongs to the front that last gave a sign of life. A status that cannot be read counts as none:
+its job is taken up again, and finds what it has written.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from fingan.config import LimitsConfig
-from fingan.data.location import locate
+from fingan.config import LimitsConfig, ServiceConfig
+from fingan.data.location import locate, redact
 from fingan.errors import FinganError
 from fingan.files import atomic_write_bytes
 from fingan.service.problems import Refused
@@ -39,11 +41,14 @@ from fingan.service.requests import JOB
 from fingan.types import Json
 
 ALIVE_SECONDS = 60.0
-"""A job at work gives a sign of life more often than that."""
+"""A job that a front works at, or will, gives a sign of life more often than that."""
+
+BEAT_SECONDS = ALIVE_SECONDS / 4
 
 _ID = re.compile(JOB)
 _ENDED = ("done", "failed", "cancelled")
 _JOB, _STATUS, _CANCEL = "_job.json", "_status.json", "_cancel"
+_COUNTS = ("rows_done", "parts_done", "parts")
 _WRITE_SECONDS = 2.0
 _MOST_LISTED = 1000
 log = logging.getLogger(__name__)
@@ -74,6 +79,7 @@ class Folder:
 
     def __init__(self, place: str) -> None:
         self._location = locate(place)
+        self.is_local = self._location.is_local
 
     def read(self, *names: str) -> bytes | None:
         """Return a file's content; None where there is none."""
@@ -87,7 +93,7 @@ class Folder:
     def write(self, data: bytes, *names: str) -> None:
         """Write a file."""
         path = self._path(*names)
-        if self._location.is_local:
+        if self.is_local:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             atomic_write_bytes(Path(path), data)
             return
@@ -118,12 +124,30 @@ class JobBook:
     def __init__(
         self, place: str, writer: Writer, limits: LimitsConfig, clock: Callable[[], float] = time.time
     ) -> None:
-        self._place, self._writer, self._clock = place.rstrip("/"), writer, clock
+        self._place, self._writer, self._clock = place, writer, clock
         self._folder = Folder(place)
         self._pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="job")
         self._most = limits.jobs + limits.jobs_waiting
-        self._own: dict[str, threading.Event] = {}
+        self._own: dict[str, _Work] = {}
         self._lock = threading.Lock()
+        self._ended: set[str] = set()
+        self._closing = threading.Event()
+        self._beating: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, config: ServiceConfig, writer: Writer) -> JobBook:
+        """Return the jobs of a service, with those that an earlier one left taken up again.
+
+        Args:
+            config: of the service.
+            writer: writes the rows.
+        """
+        book = cls(config.jobs_place or f"{config.registry.rstrip('/')}/.samples", writer, config.limits)
+        try:
+            book.take_up()
+        except (OSError, pa.ArrowException, FinganError) as error:
+            log.error("the jobs that were left cannot be read", exc_info=error)
+        return book
 
     async def start(self, wanted: Mapping[str, Any], caller: str) -> Json:
         """See `Jobs.start`."""
@@ -134,123 +158,172 @@ class JobBook:
         return await asyncio.to_thread(self._status, job, caller)
 
     async def listing(self, caller: str | None) -> list[Json]:
-        """See `Jobs.listing`."""
+        """See `Jobs.listing`; the newest thousand."""
         return await asyncio.to_thread(self._listing, caller)
 
     async def cancel(self, job: str, caller: str | None) -> Json | None:
-        """See `Jobs.cancel`."""
+        """See `Jobs.cancel`; one that has not begun has ended at once."""
         return await asyncio.to_thread(self._cancel, job, caller)
 
     def take_up(self) -> int:
-        """Go on with the jobs that nobody works at any more; return how many."""
-        left = [status for status in self._listing(None) if status["status"] in ("queued", "running")]
+        """Go on with the jobs that nobody works at any more; return how many.
+
+        To be called at the start, and every minute where fronts share the place.
+        """
         taken = 0
-        for status in left:
+        for job in self._names():
+            if job in self._ended or self._entry(job) is None:
+                continue
+            if self._written(job).get("status") in _ENDED:
+                self._ended.add(job)
+                continue
             with self._lock:
-                if status["id"] in self._own or self._clock() - self._seen(status["id"]) < ALIVE_SECONDS:
+                if self._closing.is_set() or job in self._own or self._is_alive(job):
                     continue
-                self._submit(status["id"])
+                work = _Work(self, job)
+                work.write(status="queued")
+                self._submit(job, work)
                 taken += 1
         return taken
 
     def close(self) -> None:
-        """Stop the jobs at work after their current parts; a later service goes on with them."""
+        """Stop the jobs at work after their current parts; a later service goes on with them at once."""
         with self._lock:
-            for event in self._own.values():
-                event.set()
+            self._closing.set()
+            for work in self._own.values():
+                work.stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        for work in self._own.values():
+            work.release()
+        if self._beating is not None:
+            self._beating.join()
 
     def _start(self, wanted: Mapping[str, Any], caller: str) -> Json:
         with self._lock:
+            if self._closing.is_set():
+                raise Refused(503, "stopping", "the service is about to stop; start the job again", 10)
             if len(self._own) >= self._most:
                 raise Refused(429, "too_many_jobs", f"{len(self._own)} jobs wait; start yours later", 60)
             now = datetime.fromtimestamp(self._clock(), UTC)
-            job = f"{now:%Y%m%d}-{secrets.token_hex(8)}"
+            # Names in the order of time, so that the newest are found without reading all.
+            milliseconds = int(now.timestamp() * 1000) % 86_400_000
+            job = f"{now:%Y%m%d}-{milliseconds:08x}{secrets.token_hex(4)}"
             entry = {"id": job, "caller": caller, "created": now.isoformat(), "wanted": dict(wanted)}
-            self._folder.write(_dumped(entry), job, _JOB)
-            self._write_status(job, status="queued", rows_done=0, parts_done=0, parts=0)
-            self._submit(job)
+            try:
+                self._write_status(job, status="queued", **dict.fromkeys(_COUNTS, 0))
+                # Last: from now on there is such a job, whatever becomes of this process.
+                self._folder.write(_dumped(entry), job, _JOB)
+            except (OSError, pa.ArrowException) as error:
+                log.error("a job cannot be written down", exc_info=error)
+                raise Refused(503, "no_place", "no job can be written down; ask later", 60) from error
+            self._submit(job, _Work(self, job))
         found = self._status(job, caller)
         if found is None:
             raise Refused(503, "job_lost", "the job's folder cannot be read; start it again", 10)
         return found
 
-    def _submit(self, job: str) -> None:
-        stop = self._own[job] = threading.Event()
-        self._pool.submit(self._work, job, stop)
+    def _submit(self, job: str, work: _Work) -> None:
+        self._own[job] = work
+        work.future = self._pool.submit(self._work, job, work)
+        if self._beating is None:
+            self._beating = threading.Thread(target=self._beat, name="job-beat", daemon=True)
+            self._beating.start()
 
-    def _work(self, job: str, stop: threading.Event) -> None:
-        entry = _read(self._folder, job, _JOB) or {}
-        progress = _Progress(self, job)
+    def _beat(self) -> None:
+        """Give signs of life for all jobs of this book, also of those that wait."""
+        while not self._closing.wait(BEAT_SECONDS):
+            with self._lock:
+                own = list(self._own.values())
+            for work in own:
+                work.beat()
+
+    def _work(self, job: str, work: _Work) -> None:
         try:
-            progress.write(status="running")
-            if self._cancelled(job):
-                progress.write(status="cancelled")
+            entry = self._entry(job)
+            if entry is None or self._is_cancelled(job):
+                work.write(status="cancelled")
                 return
+            work.write(status="running")
             whole = self._writer(
                 entry["wanted"],
-                f"{self._place}/{job}",
-                progress,
-                lambda: stop.is_set() or self._cancelled(job),
+                _below(_below(self._place, job), "rows"),
+                work.progress,
+                lambda: work.stop.is_set() or self._is_cancelled(job),
             )
             if whole:
-                progress.write(status="done")
-            elif self._cancelled(job):
-                progress.write(status="cancelled")
+                work.write(status="done")
+            elif self._is_cancelled(job):
+                work.write(status="cancelled")
             else:
-                progress.write(status="queued")
+                work.release()
         except FinganError as error:
             log.error("job %s failed", job, exc_info=error)
             # The texts of refusals are made for callers; others may name places of the server.
             told = (
                 str(error) if isinstance(error, Refused) else f"{type(error).__name__}; see the service's log"
             )
-            progress.write(status="failed", problem=told)
+            work.write(status="failed", problem=told)
         except Exception as error:
             log.exception("job %s failed", job)
-            progress.write(status="failed", problem=f"{type(error).__name__}; see the service's log")
+            work.write(status="failed", problem=f"{type(error).__name__}; see the service's log")
         finally:
             with self._lock:
                 self._own.pop(job, None)
 
-    def _cancelled(self, job: str) -> bool:
-        return self._folder.read(job, _CANCEL) is not None
+    def _is_cancelled(self, job: str) -> bool:
+        try:
+            return self._folder.read(job, _CANCEL) is not None
+        except (OSError, pa.ArrowException) as error:
+            # Hours of work are not given up for a question that can be asked again.
+            log.warning("cannot see whether job %s is cancelled", job, exc_info=error)
+            return False
 
-    def _seen(self, job: str) -> float:
-        return float((_read(self._folder, job, _STATUS) or {}).get("seen", 0.0))
+    def _is_alive(self, job: str) -> bool:
+        seen = self._written(job).get("seen")
+        return isinstance(seen, int | float) and self._clock() - seen < ALIVE_SECONDS
+
+    def _entry(self, job: str) -> Json | None:
+        """Return what was asked for, by whom; None where there is no such job."""
+        entry = _read(self._folder, job, _JOB) or {}
+        wanted = entry.get("wanted")
+        sound = isinstance(wanted, dict) and {"model", "rows"} <= wanted.keys()
+        return entry if sound and {"caller", "created"} <= entry.keys() else None
+
+    def _written(self, job: str) -> Json:
+        return _read(self._folder, job, _STATUS) or {}
 
     def _write_status(self, job: str, **facts: Any) -> None:
-        facts["seen"] = self._clock()
+        facts.setdefault("seen", self._clock())
         if facts.get("status") in _ENDED:
             facts["finished"] = datetime.fromtimestamp(self._clock(), UTC).isoformat()
         self._folder.write(_dumped(facts), job, _STATUS)
 
     def _status(self, job: str, caller: str | None) -> Json | None:
-        if _ID.fullmatch(job) is None:
-            return None
-        entry = _read(self._folder, job, _JOB)
+        entry = self._entry(job) if _ID.fullmatch(job) else None
         if entry is None or (caller is not None and entry["caller"] != caller):
             return None
-        status = _read(self._folder, job, _STATUS) or {}
+        status = self._written(job)
         return {
             "id": job,
             "model": entry["wanted"]["model"],
             "status": status.get("status", "queued"),
             "rows": entry["wanted"]["rows"],
-            "rows_done": status.get("rows_done", 0),
-            "parts": status.get("parts", 0),
-            "parts_done": status.get("parts_done", 0),
-            "place": f"{self._place}/{job}" if "://" in self._place else job,
+            **{name: status.get(name, 0) for name in _COUNTS},
+            # The caller cannot reach a folder of this machine, and need not know where it lies.
+            "place": job if self._folder.is_local else redact(_below(self._place, job)),
             "created": entry["created"],
             "finished": status.get("finished"),
             "problem": status.get("problem"),
         }
 
+    def _names(self) -> list[str]:
+        """Return the jobs, the newest first."""
+        return sorted((name for name in self._folder.folders() if _ID.fullmatch(name)), reverse=True)
+
     def _listing(self, caller: str | None) -> list[Json]:
-        names = sorted((name for name in self._folder.folders() if _ID.fullmatch(name)), reverse=True)
-        found = (self._status(name, caller) for name in names[:_MOST_LISTED])
-        known = [status for status in found if status is not None]
-        return sorted(known, key=lambda status: str(status["created"]), reverse=True)
+        found = (self._status(job, caller) for job in self._names())
+        newest = islice((status for status in found if status is not None), _MOST_LISTED)
+        return sorted(newest, key=lambda status: str(status["created"]), reverse=True)
 
     def _cancel(self, job: str, caller: str | None) -> Json | None:
         status = self._status(job, caller)
@@ -258,40 +331,84 @@ class JobBook:
             return status
         self._folder.write(b"", job, _CANCEL)
         with self._lock:
-            if job in self._own:
-                self._own[job].set()
+            work = self._own.get(job)
+            begun = work is not None and work.future is not None and not work.future.cancel()
+            if work is not None and not begun:
+                del self._own[job]
+        if work is not None and begun:
+            work.stop.set()
+        elif work is not None or not self._is_alive(job):
+            # Nobody works at it who would write that it has ended.
+            (work or _Work(self, job)).write(status="cancelled")
         return self._status(job, caller)
 
 
-class _Progress:
-    """Writes a job's status, not more often than needed."""
+class _Work:
+    """A job that this book works at, or will: its status as last written, and the order to stop."""
 
     def __init__(self, book: JobBook, job: str) -> None:
-        self._book, self._job, self._written = book, job, float("-inf")
-        found = _read(book._folder, job, _STATUS) or {}
-        self._facts: Json = {name: found.get(name, 0) for name in ("rows_done", "parts_done", "parts")}
+        self.stop = threading.Event()
+        self.future: Future[None] | None = None
+        self._book, self._job, self._at = book, job, float("-inf")
+        found = book._written(job)
+        self._facts: Json = {"status": "queued", **{name: found.get(name, 0) for name in _COUNTS}}
+        self._lock, self._over = threading.Lock(), False
 
-    def __call__(self, rows_done: int, parts_done: int, parts: int) -> None:
-        self._facts |= {"rows_done": rows_done, "parts_done": parts_done, "parts": parts}
-        if time.monotonic() - self._written >= _WRITE_SECONDS:
-            self.write(status="running")
+    def progress(self, rows_done: int, parts_done: int, parts: int) -> None:
+        """Note how far it is; write it, not more often than needed."""
+        with self._lock:
+            self._facts |= {"rows_done": rows_done, "parts_done": parts_done, "parts": parts}
+            if time.monotonic() - self._at >= _WRITE_SECONDS:
+                self._write()
+
+    def beat(self) -> None:
+        """Give a sign of life, unless it did lately."""
+        with self._lock:
+            if not self._over and time.monotonic() - self._at >= BEAT_SECONDS:
+                self._write()
 
     def write(self, **facts: Any) -> None:
-        """Write it now."""
-        self._written = time.monotonic()
+        """Write a new status now."""
+        with self._lock:
+            self._facts |= facts
+            self._over = self._facts["status"] in _ENDED
+            self._write()
+
+    def release(self) -> None:
+        """Leave it to whoever comes first."""
+        with self._lock:
+            self._facts["status"] = "queued"
+            self._over = True
+            self._write(seen=0.0)
+
+    def _write(self, **facts: Any) -> None:
+        self._at = time.monotonic()
         try:
             self._book._write_status(self._job, **self._facts, **facts)
         except (OSError, pa.ArrowException) as error:
             log.error("the status of job %s cannot be written", self._job, exc_info=error)
 
 
+def _below(place: str, name: str) -> str:
+    """Return the place of a folder below another, which may be a URL with a query."""
+    path, mark, query = place.partition("?") if "://" in place else (place, "", "")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
+
+
 def _read(folder: Folder, *names: str) -> Json | None:
+    """Return a file's object; None where there is none that can be read."""
     content = folder.read(*names)
     if content is None:
         return None
-    found: Json = json.loads(content)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        log.error("%s is torn; it counts as none", "/".join(names))
+        return None
     return found
 
 
 def _dumped(values: Json) -> bytes:
-    return json.dumps(values, ensure_ascii=False).encode()
+    return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace")
