@@ -54,7 +54,7 @@ licences: env
 	@echo "licences: all on the allow-list"
 
 # Hours each; all of them resume from benchmarks/results.
-BENCHMARKS := quality curve ablation stability training_speed sampling rare scale missing workers scaling faults tuning serving
+BENCHMARKS := quality curve ablation stability training_speed sampling rare scale missing workers scaling faults tuning serving bulk
 bench: env
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks $$name || exit 1; done
 	$(BIN)/python -m benchmarks document

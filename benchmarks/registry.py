@@ -22,6 +22,7 @@ NAMES = (
     "faults",
     "tuning",
     "serving",
+    "bulk",
 )
 
 

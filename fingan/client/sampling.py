@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fingan.client.transport import ServiceError, Transport, path_part, pause
+from fingan.errors import ConfigError
 from fingan.types import Json
 
 if TYPE_CHECKING:
@@ -71,8 +73,7 @@ class Client:
 
     def models(self) -> list[Json]:
         """Return the models that the caller may use."""
-        found: list[Json] = self._transport.json("GET", "/v1/models")["models"]
-        return found
+        return self._transport.listing("/v1/models", "models")
 
     def describe(self, model: str) -> Json:
         """Return columns, quality and limits of a model (`name`, `name:version` or `name:alias`)."""
@@ -141,7 +142,7 @@ class Client:
         offset: int = 0,
         columns: Sequence[str] | None = None,
         candidates: int | None = None,
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch]:
         """Yield record batches, in constant memory; at least one, which may be empty.
 
         All rows come from the version that answered first, also where an alias moves meanwhile.
@@ -156,20 +157,29 @@ class Client:
             candidates: rows made for each one kept; None as the model was trained for.
 
         Raises:
+            ConfigError: a number that is none.
             ServiceUserError: a field, column or value that does not fit (also a `UserError`).
             ServiceNotFound: there is no such model.
             ServiceError: no answer, or none in time; what was yielded so far is right.
         """
-        sample = _Sample(seed, where, columns, candidates)
-        if rows == 0:
-            yield from self._none(model, sample, offset)
+        if not (rows := _whole("rows", rows)):
+            # One row tells the columns.
+            for batch in self.batches(model, 1, where, seed, offset, columns, candidates):
+                yield batch.slice(0, 0)
             return
-        place, end, failures = offset, offset + rows, 0
+        sample = _Sample(_whole("seed", seed), where, columns, candidates)
+        first, failures, digest = _whole("offset", offset), 0, ""
+        place, end = first, first + rows
         while place < end:
             before = place
             try:
                 with self._opened(model, sample, place, min(PART_ROWS, end - place)) as part:
-                    model = part.model
+                    if place > first and part.digest != digest:
+                        raise ServiceError(
+                            f"{model} has other content from row {place:,} on: it was published anew "
+                            "meanwhile; ask for all rows again"
+                        )
+                    model, digest = part.model, part.digest
                     for batch in part.batches:
                         place += batch.num_rows
                         yield batch
@@ -180,11 +190,6 @@ class Client:
                         f"{self.url} broke off {failures} times at row {place:,}: {error}"
                     ) from error
                 self._sleep(pause(failures))
-
-    def _none(self, model: str, sample: _Sample, offset: int) -> Iterator[pa.RecordBatch]:
-        with self._opened(model, sample, offset, 1) as part:
-            for batch in part.batches:
-                yield batch.slice(0, 0)
 
     def save(
         self,
@@ -204,12 +209,12 @@ class Client:
         """
         from fingan.data import open_sink
 
-        found = self.batches(model, rows, where, seed, offset, columns, candidates)
-        first = next(found)
-        with open_sink(path, first.schema) as sink:
-            sink.write(first)
-            for batch in found:
-                sink.write(batch)
+        with closing(self.batches(model, rows, where, seed, offset, columns, candidates)) as found:
+            first = next(found)
+            with open_sink(path, first.schema) as sink:
+                sink.write(first)
+                for batch in found:
+                    sink.write(batch)
         return Path(path)
 
     def start_job(self, model: str, rows: int, **wanted: Any) -> Json:
@@ -220,7 +225,12 @@ class Client:
             rows: how many.
             wanted: `where`, `seed`, `offset`, `columns`, `candidates`, `partition_rows`.
         """
-        return self._transport.json("POST", "/v1/jobs", {"model": model, "rows": rows, **wanted}, again=False)
+        body = {name: value for name, value in wanted.items() if value is not None}
+        if "where" in body:
+            body["where"] = {name: _plain(value) for name, value in body["where"].items()}
+        body |= {"model": model, "rows": _whole("rows", rows)}
+        # Sent once: were the answer lost and the request repeated, there might be two jobs.
+        return self._transport.json("POST", "/v1/jobs", body, again=False)
 
     def job(self, job: str) -> Json:
         """Return a job's status."""
@@ -228,8 +238,7 @@ class Client:
 
     def jobs(self) -> list[Json]:
         """Return the status of the caller's jobs, the newest first."""
-        found: list[Json] = self._transport.json("GET", "/v1/jobs")["jobs"]
-        return found
+        return self._transport.listing("/v1/jobs", "jobs")
 
     def cancel_job(self, job: str) -> Json:
         """Ask a job to end; what is written stays."""
@@ -263,7 +272,10 @@ class Client:
         body = sample.body(rows, offset)
         answer = self._transport.answer("POST", f"/v1/models/{path_part(model)}/samples", body, stream=True)
         try:
-            yield _Part(answer.headers["X-Model"], _batches(answer, rows))
+            if "X-Model" not in answer.headers:
+                raise self._transport.stranger(answer)
+            told = answer.headers
+            yield _Part(told["X-Model"], told.get("X-Digest", ""), _batches(answer, rows))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _Broken(type(error).__name__) from error
         finally:
@@ -273,6 +285,7 @@ class Client:
 @dataclass(frozen=True)
 class _Part:
     model: str
+    digest: str
     batches: Iterator[pa.RecordBatch]
 
 
@@ -284,20 +297,32 @@ def _batches(answer: requests.Response, rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the batches of an Arrow stream; a stream without all its rows is a broken one."""
     import pyarrow as pa
 
-    encoding = answer.headers.get("Content-Encoding")
+    encoding = answer.headers.get("Content-Encoding", "identity")
     source: Any = answer.raw
-    if encoding is not None:
-        source = pa.input_stream(source, compression=encoding)
     come = 0
     try:
+        if encoding != "identity":
+            source = pa.input_stream(source, compression=encoding)
         for batch in pa.ipc.open_stream(source):
             come += batch.num_rows
+            if come > rows:
+                break
             yield batch
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         raise _Broken(f"{type(error).__name__} after {come:,} of {rows:,} rows") from error
     # Arrow takes the end of the bytes for the end of the rows.
     if come != rows:
         raise _Broken(f"{come:,} of {rows:,} rows came")
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ConfigError(f"{name} is {value!r}; give a whole number, at least 0")
+    return number
 
 
 def _plain(value: Any) -> Any:

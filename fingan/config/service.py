@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from fingan.config.section import Duration, Section
@@ -98,3 +100,18 @@ class ServiceConfig(Section):
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()
     replicas: ReplicasConfig = ReplicasConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, values: Any) -> Any:
+        """Take `auth.token_file=…` too: `serve run` has no other way to give a section's key."""
+        if not isinstance(values, dict) or not any(isinstance(key, str) and "." in key for key in values):
+            return values
+        nested: dict[str, Any] = {}
+        for key, value in values.items():
+            section, dot, name = str(key).partition(".")
+            if not dot:
+                nested[section] = value
+            elif isinstance(nested.setdefault(section, {}), dict):
+                nested[section][name] = value
+        return nested

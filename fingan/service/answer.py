@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -61,14 +61,26 @@ class Answer:
             first = end
 
 
-async def pieces(answer: Answer, backend: Backend, admission: Admission) -> AsyncGenerator[bytes]:
+async def pieces(
+    answer: Answer, backend: Backend, admission: Admission, given: Callable[[int], None] = lambda rows: None
+) -> AsyncGenerator[bytes]:
     """Yield the answer's bytes, uncompressed.
+
+    Args:
+        answer: what is to be made.
+        backend: makes it.
+        admission: bounds what is under way.
+        given: is told the rows of a piece before it is handed on.
 
     Raises:
         Refused: nothing could be begun; before the first byte only.
         FinganError: a call failed; the answer is broken off.
     """
-    pending: deque[asyncio.Task[bytes]] = deque()
+    pending: deque[tuple[RowsCall, asyncio.Task[bytes]]] = deque()
+
+    def begin(call: RowsCall) -> None:
+        pending.append((call, asyncio.create_task(_further(call, backend, admission))))
+
     calls = answer.calls()
     first = next(calls, None)
     try:
@@ -76,20 +88,23 @@ async def pieces(answer: Answer, backend: Backend, admission: Admission) -> Asyn
             async with admission.first():
                 made = await backend.rows(first)
             for call in calls:
-                pending.append(asyncio.create_task(_further(call, backend, admission)))
+                begin(call)
                 if len(pending) >= answer.ahead:
                     break
+            given(first.last - first.first)
             yield answer.form.head(answer.schema) + made
             while pending:
-                made = await pending.popleft()
+                call, task = pending.popleft()
+                made = await task
                 if (later := next(calls, None)) is not None:
-                    pending.append(asyncio.create_task(_further(later, backend, admission)))
+                    begin(later)
+                given(call.last - call.first)
                 yield answer.form.between() + made
             yield answer.form.tail()
         else:
             yield answer.form.head(answer.schema) + answer.form.tail()
     finally:
-        for task in pending:
+        for _, task in pending:
             task.cancel()
 
 

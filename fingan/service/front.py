@@ -133,11 +133,16 @@ class Front:
         """Yield the bytes of an answer, and keep the books."""
         rows = answer.call.last - answer.call.first
         self.quotas.take(caller, rows)
-        whole = False
+        given = 0
+
+        def count(number: int) -> None:
+            nonlocal given
+            given += number
+
         try:
             async with (
                 self.admission.stream(),
-                aclosing(pieces(answer, self.backend, self.admission)) as parts,
+                aclosing(pieces(answer, self.backend, self.admission, count)) as parts,
             ):
                 made: AsyncIterator[bytes] = parts
                 if answer.form.name == "parquet":
@@ -147,13 +152,11 @@ class Front:
                 async for part in made:
                     self.telemetry.piece()
                     yield part
-            whole = True
-            self.telemetry.rows(answer.call.model.partition(":")[0], rows)
         finally:
-            record.facts |= {"model": answer.call.model, "rows": rows, "whole": whole}
-            if not whole:
-                # What was made of it is not charged: it will be asked for again.
-                self.quotas.give_back(caller, rows)
+            self.telemetry.rows(answer.call.model.partition(":")[0], given)
+            record.facts |= {"model": answer.call.model, "rows": rows, "whole": given == rows}
+            # Charged is what was handed on.
+            self.quotas.give_back(caller, rows - given)
 
 
 def caller_of(request: Request) -> Caller:

@@ -26,16 +26,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 
 from fingan.config import LimitsConfig, ServiceConfig
-from fingan.data.location import locate, redact
+from fingan.data.location import redact
 from fingan.errors import FinganError
-from fingan.files import atomic_write_bytes
+from fingan.service.folder import Folder, below
 from fingan.service.problems import Refused
 from fingan.service.requests import JOB
 from fingan.types import Json
@@ -74,43 +72,6 @@ class Writer(Protocol):
         """
 
 
-class Folder:
-    """Small files in a folder of any file system; each is written whole or not at all."""
-
-    def __init__(self, place: str) -> None:
-        self._location = locate(place)
-        self.is_local = self._location.is_local
-
-    def read(self, *names: str) -> bytes | None:
-        """Return a file's content; None where there is none."""
-        try:
-            with self._location.filesystem.open_input_stream(self._path(*names), compression=None) as file:
-                content: bytes = file.read()
-                return content
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def write(self, data: bytes, *names: str) -> None:
-        """Write a file."""
-        path = self._path(*names)
-        if self.is_local:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            atomic_write_bytes(Path(path), data)
-            return
-        # Object stores show a file when it is closed.
-        with self._location.filesystem.open_output_stream(path, compression=None) as file:
-            file.write(data)
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders here."""
-        selector = pafs.FileSelector(self._location.path, allow_not_found=True)
-        found = self._location.filesystem.get_file_info(selector)
-        return [info.base_name for info in found if info.type == pafs.FileType.Directory]
-
-    def _path(self, *names: str) -> str:
-        return "/".join((self._location.path.rstrip("/"), *names))
-
-
 class JobBook:
     """The jobs of a service.
 
@@ -131,22 +92,19 @@ class JobBook:
         self._own: dict[str, _Work] = {}
         self._lock = threading.Lock()
         self._ended: set[str] = set()
-        self._closing = threading.Event()
-        self._beating: threading.Thread | None = None
+        self._closing, self._is_beating = threading.Event(), False
+        self._threads: list[threading.Thread] = []
 
     @classmethod
     def of(cls, config: ServiceConfig, writer: Writer) -> JobBook:
-        """Return the jobs of a service, with those that an earlier one left taken up again.
+        """Return the jobs of a service, which takes up those that others leave, now and every minute.
 
         Args:
             config: of the service.
             writer: writes the rows.
         """
-        book = cls(config.jobs_place or f"{config.registry.rstrip('/')}/.samples", writer, config.limits)
-        try:
-            book.take_up()
-        except (OSError, pa.ArrowException, FinganError) as error:
-            log.error("the jobs that were left cannot be read", exc_info=error)
+        book = cls(config.jobs_place or below(config.registry, ".samples"), writer, config.limits)
+        book._begin(book._watch)
         return book
 
     async def start(self, wanted: Mapping[str, Any], caller: str) -> Json:
@@ -166,12 +124,9 @@ class JobBook:
         return await asyncio.to_thread(self._cancel, job, caller)
 
     def take_up(self) -> int:
-        """Go on with the jobs that nobody works at any more; return how many.
-
-        To be called at the start, and every minute where fronts share the place.
-        """
+        """Go on with the jobs that nobody works at any more; return how many."""
         taken = 0
-        for job in self._names():
+        for job in reversed(self._names()):
             if job in self._ended or self._entry(job) is None:
                 continue
             if self._written(job).get("status") in _ENDED:
@@ -195,8 +150,8 @@ class JobBook:
         self._pool.shutdown(wait=True, cancel_futures=True)
         for work in self._own.values():
             work.release()
-        if self._beating is not None:
-            self._beating.join()
+        for thread in self._threads:
+            thread.join()
 
     def _start(self, wanted: Mapping[str, Any], caller: str) -> Json:
         with self._lock:
@@ -225,9 +180,23 @@ class JobBook:
     def _submit(self, job: str, work: _Work) -> None:
         self._own[job] = work
         work.future = self._pool.submit(self._work, job, work)
-        if self._beating is None:
-            self._beating = threading.Thread(target=self._beat, name="job-beat", daemon=True)
-            self._beating.start()
+        if not self._is_beating:
+            self._is_beating = True
+            self._begin(self._beat)
+
+    def _begin(self, task: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=task, name="jobs", daemon=True))
+        self._threads[-1].start()
+
+    def _watch(self) -> None:
+        """Take up what others leave; a front that is killed shows so by its silence only."""
+        while True:
+            try:
+                self.take_up()
+            except (OSError, pa.ArrowException, FinganError) as error:
+                log.error("the jobs that were left cannot be read", exc_info=error)
+            if self._closing.wait(ALIVE_SECONDS):
+                return
 
     def _beat(self) -> None:
         """Give signs of life for all jobs of this book, also of those that wait."""
@@ -246,7 +215,7 @@ class JobBook:
             work.write(status="running")
             whole = self._writer(
                 entry["wanted"],
-                _below(_below(self._place, job), "rows"),
+                below(below(self._place, job), "rows"),
                 work.progress,
                 lambda: work.stop.is_set() or self._is_cancelled(job),
             )
@@ -284,13 +253,13 @@ class JobBook:
 
     def _entry(self, job: str) -> Json | None:
         """Return what was asked for, by whom; None where there is no such job."""
-        entry = _read(self._folder, job, _JOB) or {}
+        entry = self._folder.read_object(job, _JOB) or {}
         wanted = entry.get("wanted")
         sound = isinstance(wanted, dict) and {"model", "rows"} <= wanted.keys()
         return entry if sound and {"caller", "created"} <= entry.keys() else None
 
     def _written(self, job: str) -> Json:
-        return _read(self._folder, job, _STATUS) or {}
+        return self._folder.read_object(job, _STATUS) or {}
 
     def _write_status(self, job: str, **facts: Any) -> None:
         facts.setdefault("seen", self._clock())
@@ -310,7 +279,7 @@ class JobBook:
             "rows": entry["wanted"]["rows"],
             **{name: status.get(name, 0) for name in _COUNTS},
             # The caller cannot reach a folder of this machine, and need not know where it lies.
-            "place": job if self._folder.is_local else redact(_below(self._place, job)),
+            "place": job if self._folder.is_local else redact(below(self._place, job)),
             "created": entry["created"],
             "finished": status.get("finished"),
             "problem": status.get("problem"),
@@ -387,27 +356,6 @@ class _Work:
             self._book._write_status(self._job, **self._facts, **facts)
         except (OSError, pa.ArrowException) as error:
             log.error("the status of job %s cannot be written", self._job, exc_info=error)
-
-
-def _below(place: str, name: str) -> str:
-    """Return the place of a folder below another, which may be a URL with a query."""
-    path, mark, query = place.partition("?") if "://" in place else (place, "", "")
-    return f"{path.rstrip('/')}/{name}{mark}{query}"
-
-
-def _read(folder: Folder, *names: str) -> Json | None:
-    """Return a file's object; None where there is none that can be read."""
-    content = folder.read(*names)
-    if content is None:
-        return None
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        log.error("%s is torn; it counts as none", "/".join(names))
-        return None
-    return found
 
 
 def _dumped(values: Json) -> bytes:

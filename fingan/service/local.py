@@ -86,15 +86,15 @@ def authority(
         return TokenFile(given)
     place = own_token_place()
     try:
-        token = place.read_text(encoding="ascii").strip()
-        place.chmod(0o600)
-    except FileNotFoundError:
-        token = new_token()
-        write_private(place, token + "\n")
+        token = place.read_text(encoding="ascii").strip() if place.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"cannot read the token {str(place)!r}; remove it, or give a --token-file"
         ) from error
+    if not token:
+        token = new_token()
+        write_private(place, token + "\n")
+    place.chmod(0o600)
     say(f'token in {place}; clients: export FINGAN_TOKEN="$(cat {place})"')
     return OneToken(token, OWNER)
 

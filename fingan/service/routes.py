@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from fingan.errors import FinganError
 from fingan.service.catalogue import Version
 from fingan.service.compression import compressor
 from fingan.service.formats import FORMATS, RowFormat, negotiate
@@ -203,7 +204,11 @@ async def start_job(request: Request, response: Response, asked: JobRequest) -> 
     await front.answer(version, sample, FORMATS["arrow"])
     front.quotas.take(caller, asked.rows)
     wanted = {**asked.model_dump(), "model": str(version.ref), "digest": version.digest}
-    status = await jobs.start(wanted, caller.name)
+    try:
+        status = await jobs.start(wanted, caller.name)
+    except FinganError:
+        front.quotas.give_back(caller, asked.rows)
+        raise
     record_of(request).facts |= {"job": status["id"], "model": str(version.ref), "rows": asked.rows}
     response.headers["Location"] = f"/v1/jobs/{status['id']}"
     return status

@@ -179,8 +179,13 @@ class Sampler:
             self._served.pop(model, None)
 
     def prepare(self, model: str) -> Json:
-        """Load a version and return its description."""
-        return self.served(model).description()
+        """Load a version, as the registry has it now, and return its description."""
+        try:
+            digest = self._registry.show(model)["manifest"]["digest"]
+        except BundleError:
+            # What is wrong with it is found, and told, in loading it.
+            digest = None
+        return self.served(model, digest).description()
 
     def marginals(self, model: str) -> Json:
         """Return the distribution of every column of a version's training table."""

@@ -53,6 +53,7 @@ def test_levels_follow_their_number():
     assert len(many.unique()) > 10 * FEW
 
 
+@pytest.mark.slow
 def test_a_small_table_runs_through_and_is_measured():
     case = Case(400, 6)
     with_budget = {"seconds": None, "steps": 2}

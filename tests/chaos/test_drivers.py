@@ -39,6 +39,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return finished(tmp_path_factory.mktemp("undisturbed"), *WORKERS)
 
 
+@pytest.mark.chaos
 def test_a_killed_driver_without_workers_is_resumed_at_once(tmp_path):
     with driver(tmp_path) as process:
         wait_for_step(tmp_path, 2 * EVERY)

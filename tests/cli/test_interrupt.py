@@ -101,6 +101,7 @@ def test_ctrl_c_publishes_the_best_so_far_and_the_run_resumes(place, capsys):
     assert "no unfinished run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_ctrl_c_with_ray_workers_stops_them_all_and_keeps_the_best(place):
     words = ["train", "loans.parquet", "--target", "label", *ENDLESS, "--workers", "2", "--json"]

@@ -76,6 +76,7 @@ def test_from_start_to_end(registry: Path, tmp_path: Path) -> None:
         assert process.wait(40) in (0, 130)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_with_replicas_on_ray(registry: Path, tmp_path: Path) -> None:
     with started(registry, tmp_path, "--no-auth") as (url, process):

@@ -410,3 +410,26 @@ def _settled(running: Service) -> float:
         last = now
         time.sleep(0.5)
     raise AssertionError("pieces are made without end")
+
+
+def test_a_reader_who_leaves_early_has_used_up_what_it_was_given(registry: Path) -> None:
+    """Leaving must be no way round a quota."""
+    with service(registry, limits={"rows_per_minute": 20_000}) as found:
+        url = f"{found.url}/v1/models/tiny/samples"
+        headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
+        with requests.post(url, json={"rows": 20_000}, headers=headers, stream=True, timeout=30) as answer:
+            answer.raw.read(1_500_000)
+        _until(lambda: _gauge(found, "fingan_streams") == 0)
+        assert found.rows("tiny", rows=19_000).status_code == 429
+
+
+def test_a_version_that_is_published_anew_under_its_number_is_served_anew(tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    store = tmp_path / "registry"
+    publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=1)
+    with service(store) as found:
+        assert found.ask("GET", "/v1/models/tiny").json()["metrics"]["number"] == 1
+        Registry(store).remove("tiny")
+        publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=9)
+        _until(lambda: found.ask("GET", "/v1/models/tiny").json().get("metrics", {}).get("number") == 9)
+        assert found.rows("tiny").status_code == 200

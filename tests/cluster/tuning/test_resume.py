@@ -28,6 +28,7 @@ def ctrl_c() -> Listener:
     return Listener(on_trials=look)
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_keeps_what_is_known_and_goes_on(tmp_path):
     stopped = search(tmp_path, *LONG, listener=ctrl_c())
     assert (stopped.version, stopped.interrupted) == (None, True)
