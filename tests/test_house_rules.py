@@ -18,7 +18,7 @@ LINES_PER_FILE = 400
 LINES_PER_FUNCTION = 60
 # Functions of torch that draw from its global generator unless they are given one.
 DRAWS = {"bernoulli", "multinomial", "normal", "rand", "randint", "randn", "randperm"}
-EXPLICIT_NUMPY = {"BitGenerator", "Generator", "PCG64", "Philox", "SeedSequence"}
+EXPLICIT_NUMPY = {"BitGenerator", "Generator", "PCG64", "Philox", "SFC64", "SeedSequence"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fingan.config import LimitsConfig
+from fingan.service.gate import BEGIN, GO_ON, Gate
 from fingan.service.problems import Refused
 
 
@@ -31,7 +32,7 @@ class Admission:
     ) -> None:
         self._limits, self._clock = limits, clock
         self._places = places
-        self._gate = asyncio.Semaphore(places)
+        self._gate = Gate(places)
         self._call_seconds = 0.05
         self.streams = 0
         self.waiting = 0
@@ -58,12 +59,12 @@ class Admission:
         Raises:
             Refused: 429, too many wait; 503, it waited too long.
         """
-        if self.waiting >= self._limits.queued and self._gate.locked():
+        if self.waiting >= self._limits.queued and self._gate.is_full:
             raise self._busy(f"{self.waiting} requests are waiting")
         self.waiting += 1
         try:
             async with asyncio.timeout(self._limits.wait):
-                await self._gate.acquire()
+                await self._gate.enter(BEGIN)
         except TimeoutError as error:
             raise Refused(
                 503, "overloaded", "no replica became free in time; ask again", self._seconds()
@@ -76,7 +77,7 @@ class Admission:
     @asynccontextmanager
     async def further(self) -> AsyncIterator[None]:
         """Hold a place at the gate for a later call of an answer."""
-        await self._gate.acquire()
+        await self._gate.enter(GO_ON)
         async with self._held():
             yield
 
@@ -86,12 +87,13 @@ class Admission:
         try:
             yield
         finally:
-            self._gate.release()
+            self._gate.leave()
             # A running mean: what a waiting request has to expect.
             self._call_seconds += 0.1 * (self._clock() - started - self._call_seconds)
 
     def _seconds(self) -> int:
-        return max(1, math.ceil((self.waiting + self.streams) * self._call_seconds / self._places))
+        ahead = self._gate.waiting + self.streams
+        return max(1, math.ceil(ahead * self._call_seconds / self._places))
 
     def _busy(self, what: str) -> Refused:
         return Refused(429, "overloaded", f"the service is busy: {what}; ask again later", self._seconds())

@@ -125,7 +125,7 @@ def test_who_waits_too_long_is_told_so_and_gives_up_its_place_in_the_queue() -> 
     run(test())
 
 
-def test_those_who_wait_come_in_their_order() -> None:
+def test_those_who_begin_and_those_who_go_on_take_turns() -> None:
     async def test() -> None:
         doors, order = admission(queued=10, wait=5.0), []
 
@@ -141,7 +141,7 @@ def test_those_who_wait_come_in_their_order() -> None:
         assert order == []
         await working.leave()
         await asyncio.gather(*tasks)
-        assert order == [0, 1, 2, 3]
+        assert order == [1, 0, 3, 2]
 
     run(test())
 
