@@ -1,8 +1,9 @@
-"""A gate of so many places before two queues, which take turns.
+"""A gate of so many places before two queues.
 
 One queue is for answers that begin, the other for those that go on. In a single queue an answer under
-way would stand behind all who have just come, for each of its calls anew; served first, long
-downloads would let nobody else begin.
+way would stand behind all who have just come, for each of its calls anew, and more and more would be
+under way; always served first, long downloads would let nobody else begin. So those that go on come
+first, but not more than a few in a row.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import asyncio
 from collections import deque
 
 BEGIN, GO_ON = 0, 1
+IN_A_ROW = 4
+"""Of those that go on, before one that begins."""
 
 
 class Gate:
@@ -23,7 +26,7 @@ class Gate:
     def __init__(self, places: int) -> None:
         self._free = places
         self._queues: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())
-        self._turn = GO_ON
+        self._row = 0
 
     @property
     def is_full(self) -> bool:
@@ -55,12 +58,12 @@ class Gate:
             raise
 
     def leave(self) -> None:
-        """Give a place to whoever waits, from the two queues by turns."""
-        for queue in (self._turn, 1 - self._turn):
+        """Give a place to whoever waits."""
+        for queue in (BEGIN, GO_ON) if self._row >= IN_A_ROW else (GO_ON, BEGIN):
             while self._queues[queue]:
                 place = self._queues[queue].popleft()
                 if not place.done():
-                    self._turn = 1 - queue
+                    self._row = self._row + 1 if queue == GO_ON else 0
                     place.set_result(None)
                     return
         self._free += 1

@@ -1,10 +1,10 @@
-"""The gate: so many places, two queues that take turns, and nothing lost when somebody gives up."""
+"""The gate: so many places, two queues, and nothing lost when somebody gives up."""
 
 from __future__ import annotations
 
 import asyncio
 
-from fingan.service.gate import BEGIN, GO_ON, Gate
+from fingan.service.gate import BEGIN, GO_ON, IN_A_ROW, Gate
 
 
 async def enter(gate: Gate, queue: int, name: str, order: list[str]) -> None:
@@ -17,16 +17,16 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_so_many_pass_and_the_queues_take_turns() -> None:
+def test_those_who_go_on_come_first_but_only_a_few_in_a_row() -> None:
     async def run() -> list[str]:
         gate, order = Gate(2), list[str]()
         await gate.enter(BEGIN)
         await gate.enter(GO_ON)
         assert gate.is_full
-        names = [(BEGIN, "b1"), (BEGIN, "b2"), (BEGIN, "b3"), (GO_ON, "g1"), (GO_ON, "g2")]
+        names = [(BEGIN, "b1"), (BEGIN, "b2"), *((GO_ON, f"g{n}") for n in range(IN_A_ROW + 2))]
         tasks = [asyncio.create_task(enter(gate, queue, name, order)) for queue, name in names]
         await settle()
-        assert gate.waiting == 5
+        assert gate.waiting == IN_A_ROW + 4
         for _ in names:
             gate.leave()
             await settle()
@@ -36,7 +36,7 @@ def test_so_many_pass_and_the_queues_take_turns() -> None:
         assert not gate.is_full
         return order
 
-    assert asyncio.run(run()) == ["g1", "b1", "g2", "b2", "b3"]
+    assert asyncio.run(run()) == ["g0", "g1", "g2", "g3", "b1", "g4", "g5", "b2"]
 
 
 def test_who_gives_up_takes_no_place() -> None:
