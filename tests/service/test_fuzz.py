@@ -38,4 +38,4 @@ def test_generated_requests(running: Service, repository: Path, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_thousand_generated_requests(running: Service, repository: Path, tmp_path: Path) -> None:
-    assert _fuzz(running, repository, tmp_path, 50) >= 2000
+    assert _fuzz(running, repository, tmp_path, 110) >= 2000
