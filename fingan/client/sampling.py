@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,12 +127,7 @@ class Client:
 
         found = self.batches(model, rows, where, seed, offset, columns, candidates)
         first = next(found)
-
-        def chained() -> Iterator[pa.RecordBatch]:
-            yield first
-            yield from found
-
-        return pa.RecordBatchReader.from_batches(first.schema, chained())
+        return pa.RecordBatchReader.from_batches(first.schema, chain([first], found))
 
     def batches(
         self,

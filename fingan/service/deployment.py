@@ -26,12 +26,12 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from fingan.config import ServiceConfig
-from fingan.errors import FinganError
+from fingan.errors import ConfigError, FinganError
 from fingan.registry import Registry
 from fingan.service.app import create_app
 from fingan.service.calls import RowsCall
 from fingan.service.front import Jobs
-from fingan.service.identity import TOKEN_FILE_VARIABLE, Authority, TokenFile
+from fingan.service.identity import TOKEN_FILE_VARIABLE, Authority, Either, TokenFile
 from fingan.service.problems import Refused
 from fingan.service.sampler import Sampler
 from fingan.service.workbench import Workbench
@@ -146,9 +146,6 @@ def authority_of(config: ServiceConfig) -> Authority | None:
     Raises:
         ConfigError: authentication is required and there is no token file, or it cannot be read.
     """
-    from fingan.errors import ConfigError
-    from fingan.service.identity import Either
-
     if not config.auth.required:
         return None
     known: list[Authority] = []
@@ -164,7 +161,7 @@ def authority_of(config: ServiceConfig) -> Authority | None:
             f"nobody could be let in: set auth.token_file or {TOKEN_FILE_VARIABLE} (`fingan serve "
             "--add-token NAME --token-file FILE` makes an entry), or auth.oidc"
         )
-    return known[0] if len(known) == 1 else Either(*known)
+    return Either(*known)
 
 
 def is_paced(config: ServiceConfig) -> bool:

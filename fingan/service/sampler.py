@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fingan.encoding.conditions import Where
 from fingan.errors import BundleError, ConfigError, nearest
 from fingan.generator import Generator, load
 from fingan.registry import Manifest, Registry, read_bundle
@@ -202,9 +200,8 @@ class Sampler:
         """
         served = self.served(call.model, call.digest)
         schema = served.schema(call.columns)
-        check_condition(served.generator, call.where)
-        # Checks seed, offset and candidates; makes nothing.
-        served.generator.iter_batches(0, None, call.seed, call.first, 1, call.candidates)
+        # Checks condition, seed, offset and candidates at once; makes nothing.
+        served.generator.iter_batches(0, call.where, call.seed, call.first, 1, call.candidates)
         configured = served.generator.config.sampling.candidates
         candidates = 1 if served.generator.density is None else call.candidates or configured
         packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
@@ -244,16 +241,6 @@ def written(served: Served, call: RowsCall, batches: list[pa.RecordBatch]) -> by
         batches = [batch.select(list(call.columns)) for batch in batches]
     pieces = [form.pieces(batch) for batch in batches if batch.num_rows]
     return form.between().join(pieces)
-
-
-def check_condition(generator: Generator, where: Mapping[str, Any] | None) -> None:
-    """Check a condition.
-
-    Raises:
-        ConfigError, ConditionError: names column, value and remedy.
-    """
-    if where:
-        Where.parse(generator.engine.encoder, where)
 
 
 def read_schema(packed: str) -> pa.Schema:
