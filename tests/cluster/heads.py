@@ -53,10 +53,12 @@ def head(folder: Path, cpus: int = 4, *, token: bool = True) -> Iterator[Head]:
         path.write_text(secrets.token_hex(32))
         path.chmod(0o600)
         env["RAY_AUTH_TOKEN_PATH"] = str(path)
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent = free_port(), free_port(), free_port()
     url = f"http://127.0.0.1:{dashboard}"
     command = ["ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"]
     command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", f"--num-cpus={cpus}"]
+    # Jobs go through the node's agent; its usual port may belong to another Ray on this machine.
+    command += [f"--dashboard-agent-listen-port={agent}"]
     command += ["--disable-usage-stats", "--object-store-memory=200000000", f"--temp-dir={folder / 'ray'}"]
     with (folder / "head.log").open("w") as log:
         process = psutil.Popen(command, env=env, stdout=log, stderr=log)
