@@ -50,7 +50,13 @@ def threads_of(compute: ComputeConfig, *, local: bool) -> int:
 
 
 def build_trainer(
-    prepared: Prepared, folder: RunFolder, driver: str, *, local: bool, looks: tuple[float, ...] = ()
+    prepared: Prepared,
+    folder: RunFolder,
+    driver: str,
+    *,
+    local: bool,
+    looks: tuple[float, ...] = (),
+    until: float = 1.0,
 ) -> TorchTrainer:
     """Return the trainer of a run, which starts its workers again when some of them die.
 
@@ -59,7 +65,7 @@ def build_trainer(
         folder: of the run, on storage that all workers see.
         driver: this driver's word.
         local: whether the workers run on this machine, in an embedded Ray.
-        looks: as of `training.Run`.
+        looks, until: as of `training.Run`.
     """
     compute = prepared.config.compute
     threads = threads_of(compute, local=local)
@@ -78,6 +84,7 @@ def build_trainer(
             "driver": driver,
             "threads": threads,
             "looks": looks,
+            "until": until,
         },
         torch_config=TorchConfig(timeout_s=max(1, round(compute.timeout))),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # annotated as the first version's

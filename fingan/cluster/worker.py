@@ -110,7 +110,7 @@ def _build(settings: dict[str, Any], folder: RunFolder) -> Run:
     prepared = ray.get(settings["prepared"])
     device = ray.train.torch.get_device()
     run = start(prepared, reducer, RayHooks(folder, settings["driver"]), folder.checkpoints, device)
-    run.looks = settings["looks"]
+    run.looks, run.until = settings["looks"], settings["until"]
     path, _ = load_newest(folder.checkpoints, run.state)
     if path is not None:
         log.info("continuing from %s", path)

@@ -31,7 +31,7 @@ def candidates(trials: Sequence[Trial], count: int) -> list[Trial]:
         trials: of the search.
         count: how many, besides the base.
     """
-    ended = [t for t in trials if t.status in ("finished", "pruned") and t.curve and not t.failed]
+    ended = [t for t in trials if t.status in ("finished", "pruned", "paused") and t.curve and not t.failed]
     base = [t for t in trials if t.number == BASE]
     best: list[Trial] = []
     for trial in sorted(ended, key=_promise):
@@ -42,8 +42,8 @@ def candidates(trials: Sequence[Trial], count: int) -> list[Trial]:
 
 def _promise(trial: Trial) -> tuple[bool, int, float, int]:
     """Return by what trials are put in order: the finished first, then by looks, then by score."""
-    pruned = trial.status == "pruned"
-    return pruned, -len(trial.curve) if pruned else 0, trial.curve[-1][1], trial.number
+    short = trial.status != "finished"
+    return short, -len(trial.curve) if short else 0, trial.curve[-1][1], trial.number
 
 
 def rounds(seeds: int) -> list[int]:

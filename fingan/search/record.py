@@ -20,7 +20,7 @@ FORMAT = 1
 Curve = tuple[tuple[float, float], ...]
 """(seconds of training, best validation score so far) at each look."""
 
-Status = Literal["running", "finished", "pruned", "failed", "interrupted"]
+Status = Literal["running", "finished", "pruned", "failed", "interrupted", "paused"]
 ENDED: tuple[Status, ...] = ("finished", "pruned", "failed")
 
 
@@ -33,7 +33,7 @@ class Trial:
         params: its values of the keys that vary.
         seed: how-manieth of its stage; finalists get others than the search.
         stage: `search`, or `final` for a repetition.
-        status: how it ended, if it has.
+        status: how it ended, if it has; a member of a population is paused between looks.
         curve: seconds and best score so far; lower is better.
         steps: taken.
         rollbacks: how often it was rolled back.

@@ -110,7 +110,7 @@ class TrainResult:
         best_step, steps: where it was found, and how many steps were taken.
         seconds, rows_per_second: cost.
         rollbacks: how often training was rolled back.
-        reason: `finished`, `time budget`, `early stop` or `interrupted`.
+        reason: `finished`, `time budget`, `early stop`, `interrupted` or `pause`.
     """
 
     weights: Tensors
@@ -140,6 +140,7 @@ class Run:
         restarts: how often the workers were started before; only told on.
         looks: shares of the run at which it validates and writes a checkpoint, besides its end; without
             any, it validates at its own rhythm.
+        until: share of the run at which it pauses, with a checkpoint from which another goes on; 1 for never.
     """
 
     config: Config
@@ -153,6 +154,7 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     restarts: int = 0
     looks: tuple[float, ...] = ()
+    until: float = 1.0
 
     def __post_init__(self) -> None:
         config = self.config
@@ -173,7 +175,7 @@ class Run:
         """
         state, progress = self.state, self.state.progress
         self._check_same_start()
-        self._pace = Pace(self.config.training, progress, self.clock, self.looks)
+        self._pace = Pace(self.config.training, progress, self.clock, self.looks, self.until)
         self._keep_good()
         reason, _ = self._agree()
         while not reason:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fingan.config import TrainingConfig
 from fingan.training.state import Progress
 
-REASONS = ("", "finished", "time budget", "early stop", "interrupted")
+REASONS = ("", "finished", "time budget", "early stop", "interrupted", "pause")
 
 VALIDATION_SHARE = 0.1
 """Validations may take this share of a time budget at most."""
@@ -54,6 +54,7 @@ class Pace:
         progress: where the run stands, kept up to date by the loop.
         clock: seconds since any moment, never going back.
         looks: shares of the run, ascending, at which it validates instead of at its own rhythm.
+        until: share of the run at which it pauses; 1 for never.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Pace:
         progress: Progress,
         clock: Callable[[], float],
         looks: Sequence[float] = (),
+        until: float = 1.0,
     ) -> None:
         self._config, self._progress, self._clock, self._looks = config, progress, clock, looks
+        self._until = until
         self._started = clock()
         self._before = progress.elapsed
         self._taken = 0
@@ -131,10 +134,15 @@ class Pace:
         if config.time_budget is not None and self.elapsed + self._last_cost >= config.time_budget:
             return "time budget"
         if self._progress.step < planned:
-            return ""
+            return "pause" if self._pause_due(planned) else ""
         return (
             "finished" if config.steps is not None and self._progress.step >= config.steps else "time budget"
         )
+
+    def _pause_due(self, planned: int) -> bool:
+        budget = self._config.time_budget
+        now, end = (self._progress.step, planned) if budget is None else (self.elapsed, budget)
+        return self._until < 1.0 and now >= self._until * end
 
     def verdict(self, stop: bool) -> Verdict:
         """Decide after a window whether to stop (`stop`: the user asks for it) and whether to validate."""

@@ -157,3 +157,26 @@ def test_a_resumed_run_counts_what_was_spent_before():
     assert drive.steps(30).reason == "time budget"
     spent = Drive(*BUDGET, progress=Progress(step=900, planned=1_000, elapsed=100.0))
     assert spent.pace.verdict(stop=False).reason == "time budget"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reached"), [(["training.steps=200"], 100), ([*BUDGET, "training.validations=2"], 500)]
+)
+def test_a_run_pauses_at_its_share_and_looks_there(overrides, reached):
+    drive = Drive(*overrides)
+    drive.pace = Pace(settings(*overrides).training, drive.progress, drive.clock, (0.5, 1.0), until=0.5)
+    verdict = drive.steps(20)
+    while not verdict.reason:
+        assert not verdict.validate
+        verdict = drive.steps(20)
+    assert (verdict.reason, verdict.validate) == ("pause", True)
+    assert drive.progress.step == pytest.approx(reached, abs=20)
+
+
+def test_a_run_that_goes_on_after_a_pause_comes_to_its_end():
+    drive = Drive("training.steps=200", progress=Progress(step=100, validated_step=100))
+    drive.pace = Pace(
+        settings("training.steps=200").training, drive.progress, drive.clock, (0.5, 1.0), until=1.0
+    )
+    assert drive.steps(20).reason == ""
+    assert drive.steps(80).reason == "finished"

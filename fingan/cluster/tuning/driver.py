@@ -15,10 +15,11 @@ from fingan.cluster.tuning.ledger import SearchFolder, place
 from fingan.cluster.tuning.work import Listener, Work
 from fingan.config import Config, from_mapping, to_mapping
 from fingan.data import data_name
-from fingan.errors import ConfigError, NotAvailable, NotFound
+from fingan.errors import ConfigError, NotFound
 from fingan.preparation import Prepared, prepare
 from fingan.registry import Registry, check_name
 from fingan.search import Finalist, Params, Record, SearchSpace
+from fingan.search.population import mutable
 from fingan.search.shape import shape_of
 
 
@@ -91,18 +92,9 @@ def space_of(config: Config) -> SearchSpace:
 
     Raises:
         ConfigError: an empty space, or a key or value that does not fit.
-        NotAvailable: a kind of search that this version does not have.
     """
-    if config.tune.scheduler == "population":
-        raise NotAvailable(
-            "populations (tune.scheduler: population) are not available yet; asha and none are"
-        )
-    if config.compute.workers > 1:
-        raise NotAvailable(
-            f"trials on {config.compute.workers} workers are not available yet; set compute.workers to 1: "
-            "trials run side by side all the same"
-        )
-    return SearchSpace.of(config)
+    space = SearchSpace.of(config)
+    return mutable(space) if config.tune.scheduler == "population" else space
 
 
 @dataclass(frozen=True)

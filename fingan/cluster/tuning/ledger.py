@@ -5,6 +5,7 @@
                                      over            the time for trying is over
                                      driver          word of the driver whose trials may write
                                      record.json     the record so far; `search.html` shows it
+                                     population.json members and moves, in a population
                                      search/0007/    the run folder of trial 7, as of any run
                                      final/0007-2/   of its third seed
                                      search/0007/looks.jsonl   seconds, best score and step at each look
@@ -44,6 +45,11 @@ class TrialFolder:
     def _looks(self) -> Path:
         return self.run.path / "looks.jsonl"
 
+    @property
+    def weak(self) -> Path:
+        """File whose presence asks the trial to end: it is not worth more."""
+        return self.run.path / "weak"
+
     def begin(self, trial: Trial, config: Json) -> None:
         """Note what the trial is, unless it was begun before; its present values count."""
         self.run.path.mkdir(parents=True, exist_ok=True)
@@ -69,7 +75,11 @@ class TrialFolder:
 
     def keep_looks(self, until: int) -> None:
         """Forget looks after a step: the trial goes on from a checkpoint of that step."""
-        lines = [json.dumps(list(look)) + "\n" for look in self.looks() if look[2] <= until]
+        self.set_looks([look for look in self.looks() if look[2] <= until])
+
+    def set_looks(self, looks: Iterable[tuple[float, float, int]]) -> None:
+        """Replace the looks: the trial goes on from a state with this past."""
+        lines = [json.dumps(list(look)) + "\n" for look in looks]
         atomic_write_bytes(self._looks, "".join(lines).encode())
 
     def read(self) -> Trial | None:
@@ -134,6 +144,10 @@ class SearchFolder:
     def ending(self) -> bool:
         """Whether trials are being ended for a reason of the search's, not of their own."""
         return self.stop.exists() or self.over.exists()
+
+    def halts(self, stage: str) -> bool:
+        """Whether the trials of a stage are to end; finalists only where all do."""
+        return self.ending if stage == "search" else self.stop.exists()
 
     @property
     def record(self) -> Path:
@@ -201,7 +215,7 @@ class SearchFolder:
         for stage in STAGES:
             for path in (self.path / stage).glob("*"):
                 RunFolder(path).clear_state()
-        for name in ("ray", "stop", "over", "driver"):
+        for name in ("ray", "stop", "over", "driver", "population.json"):
             target = self.path / name
             shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
 

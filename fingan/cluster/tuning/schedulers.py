@@ -1,27 +1,20 @@
-"""When a trial is looked at, and what is decided there: nothing, an early end, or another's state."""
+"""When a trial is looked at, and what is decided there: nothing, or an early end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from ray import tune
-from ray.tune.schedulers import (
-    ASHAScheduler,
-    FIFOScheduler,
-    PopulationBasedTraining,
-    TrialScheduler,
-)
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from fingan.config import Choice, Span, TuneConfig
+from fingan.cluster.tuning.ledger import SearchFolder
+from fingan.config import TuneConfig
 from fingan.search import SearchSpace, Trial
 from fingan.search.record import ENDED
 
 METRIC, MODE = "score", "min"
-
-FROZEN_IN_POPULATION = ("network.", "compute.", "conditioning.", "objective.name")
-"""A state that is carried over fits no other network; and what it learned to do stays what it does."""
 
 
 def looks_of(config: TuneConfig) -> tuple[float, ...]:
@@ -33,21 +26,44 @@ def looks_of(config: TuneConfig) -> tuple[float, ...]:
     return tuple(config.reduction ** (look + 1.0 - config.rungs) for look in range(config.rungs))
 
 
-def scheduler_of(space: SearchSpace, known: Sequence[Trial]) -> TrialScheduler:
+class _Asking(ASHAScheduler):
+    """Asks a trial of several workers to end, instead of ending its process.
+
+    Ray keeps the workers' placement group for as long as the search runs when the process that asked for it
+    ends before them, and the next trial would wait for that room without end.
+    """
+
+    def __init__(self, folder: SearchFolder, **given: Any) -> None:
+        super().__init__(**given)
+        self._folder = folder
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide as usual; leave a note where a trial is to end."""
+        decision: str = super().on_trial_result(controller, trial, result)
+        if decision == TrialScheduler.STOP:
+            self._folder.trial("search", result["number"], 0).weak.touch()
+        return TrialScheduler.CONTINUE
+
+
+def scheduler_of(
+    space: SearchSpace, known: Sequence[Trial], folder: SearchFolder | None = None
+) -> TrialScheduler:
     """Return what decides at every look, with what it would remember of the trials that have ended.
 
     Args:
         space: what varies, and how the search decides.
         known: trials of the search so far.
+        folder: of the search, where trials of several workers are asked to end.
     """
     config = space.base.tune
-    if config.scheduler == "population":
-        return _population(space)
-    if config.scheduler == "none" or config.rungs == 1:
+    if config.scheduler != "asha" or config.rungs == 1:
         return FIFOScheduler()
     # In units of the first look. A little more at the end: a logarithm may fall short of a whole number.
     top = config.reduction ** (config.rungs - 1) * (1.0 + 1e-9)
-    scheduler = ASHAScheduler(
+    kind: Any = ASHAScheduler
+    if folder is not None and space.base.compute.workers > 1:
+        kind = partial(_Asking, folder)
+    scheduler: ASHAScheduler = kind(
         time_attr="rung",
         metric=METRIC,
         mode=MODE,
@@ -71,43 +87,6 @@ def _remember(scheduler: ASHAScheduler, trial: Trial, config: TuneConfig) -> Non
     nobody: Any = None
     scheduler.on_trial_add(nobody, past)
     for look, (_, score) in enumerate(trial.curve, start=1):
-        scheduler.on_trial_result(nobody, past, {"rung": rung(look, config), METRIC: score})
-
-
-def mutable(space: SearchSpace) -> list[str]:
-    """Return the keys that a population may change in mid-training."""
-    return [key for key in space.axes if not key.startswith(FROZEN_IN_POPULATION)]
-
-
-def _population(space: SearchSpace) -> PopulationBasedTraining:
-    """Return population-based training (Jaderberg et al., 2017).
-
-    Synchronous: what a trial goes on from is there when it is asked for.
-    """
-
-    def draws(key: str) -> Any:
-        axis = space.axes[key]
-        if isinstance(axis, Choice):
-            return list(axis.choices)
-        if axis.whole:
-            return tune.randint(int(axis.low), int(axis.high) + 1)
-        return tune.loguniform(axis.low, axis.high) if axis.log else tune.uniform(axis.low, axis.high)
-
-    def within(config: dict[str, Any]) -> dict[str, Any]:
-        for key in mutable(space):
-            axis = space.axes[key]
-            if isinstance(axis, Span):
-                config[key] = min(max(config[key], axis.low), axis.high)
-                config[key] = round(config[key]) if axis.whole else config[key]
-        return config
-
-    return PopulationBasedTraining(
-        time_attr="look",
-        metric=METRIC,
-        mode=MODE,
-        perturbation_interval=1,
-        hyperparam_mutations={key: draws(key) for key in mutable(space)},
-        custom_explore_fn=within,
-        synch=True,
-        log_config=False,
-    )
+        # Not by a kind's own method, which would tell the trial of what is decided.
+        told = {"rung": rung(look, config), METRIC: score}
+        ASHAScheduler.on_trial_result(scheduler, nobody, past, told)

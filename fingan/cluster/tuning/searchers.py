@@ -16,7 +16,7 @@ from fingan.search.record import ENDED
 from fingan.search.study import Study
 
 
-class _Stateless(Searcher):
+class StatelessSearcher(Searcher):
     """A searcher whose state is the search's folder: Tune need not keep it."""
 
     def __init__(self) -> None:
@@ -48,14 +48,14 @@ def order_of(number: int, seed: int, stage: str, params: Params) -> dict[str, An
     return {**params, "number": number, "seed": seed, "stage": stage}
 
 
-def _note_death(folder: TrialFolder, trial: Trial) -> Trial:
+def note_death(folder: TrialFolder, trial: Trial) -> Trial:
     """Note of a trial that its process died, more often than is put up with; return it as noted."""
     folder.begin(trial, folder.run.read().get("config", {}))
     folder.run.note(status="failed", error="its process died again and again")
     return folder.read() or trial
 
 
-class StudySearcher(_Stateless):
+class StudySearcher(StatelessSearcher):
     """Unfinished trials first, then settings to begin with, then what the study proposes.
 
     Args:
@@ -82,6 +82,8 @@ class StudySearcher(_Stateless):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, or that there is none."""
+        if self._folder.halts("search"):
+            return Searcher.FINISHED
         if self._unfinished:
             trial = self._unfinished.pop(0)
             number, params = trial.number, trial.params
@@ -107,7 +109,7 @@ class StudySearcher(_Stateless):
         folder = self._folder.trial("search", number, 0)
         trial = folder.read() or Trial(number, self._params[number])
         if error and trial.status not in ENDED:
-            trial = _note_death(folder, trial)
+            trial = note_death(folder, trial)
         elif trial.status == "running" and not self._folder.ending:
             # Ended by the scheduler, and its process was gone before it could say so.
             folder.run.note(status="pruned")
@@ -116,7 +118,7 @@ class StudySearcher(_Stateless):
             self._study.tell(trial)
 
 
-class FinalsSearcher(_Stateless):
+class FinalsSearcher(StatelessSearcher):
     """The finalists' repetitions, round by round."""
 
     def __init__(self, folder: SearchFolder, settings: dict[int, Params], config: TuneConfig) -> None:
@@ -128,7 +130,7 @@ class FinalsSearcher(_Stateless):
     def suggest(self, trial_id: str) -> Any:
         """Return the next repetition; None while a round is not over."""
         waiting = due(list(self._settings), self._folder.trials("final"), self._config)
-        if not waiting:
+        if not waiting or self._folder.halts("final"):
             return Searcher.FINISHED
         for number, seed in waiting:
             if (number, seed) not in self._given:
@@ -142,7 +144,7 @@ class FinalsSearcher(_Stateless):
         number, seed = self._orders[trial_id]
         folder = self._folder.trial("final", number, seed)
         if error and (trial := folder.read() or self._lost(number, seed)).status not in ENDED:
-            _note_death(folder, trial)
+            note_death(folder, trial)
 
     def _lost(self, number: int, seed: int) -> Trial:
         return Trial(number, self._settings[number], seed, "final")

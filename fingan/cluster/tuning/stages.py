@@ -50,11 +50,13 @@ class Need:
     Attributes:
         cpus, gpus: altogether.
         driver: Ray's resources of the process that Tune starts.
+        alone: whether that process trains, without workers of its own.
     """
 
     cpus: float
     gpus: float
     driver: dict[str, float]
+    alone: bool = True
 
 
 def need_of(compute: ComputeConfig, *, local: bool) -> Need:
@@ -70,7 +72,10 @@ def need_of(compute: ComputeConfig, *, local: bool) -> Need:
         return Need(cpus, gpus, {"cpu": cpus} | ({"gpu": gpus} if gpus else {}))
     each = 1 if local else threads_of(compute, local=local)
     return Need(
-        compute.workers * each + DRIVER_CPUS, compute.workers * compute.gpus_per_worker, {"cpu": DRIVER_CPUS}
+        compute.workers * each + DRIVER_CPUS,
+        compute.workers * compute.gpus_per_worker,
+        {"cpu": DRIVER_CPUS},
+        alone=False,
     )
 
 
@@ -94,10 +99,15 @@ def concurrency_of(config: TuneConfig, need: Need, cpus: float, gpus: float) -> 
 
 
 class _When(Stopper):
-    """Ends the experiment when a question is answered with yes."""
+    """Ends the experiment when a question is answered with yes.
 
-    def __init__(self, over: Callable[[], bool]) -> None:
-        self._over = over
+    Args:
+        over: asked again and again.
+        kill: whether trials that run are ended then; if not, they see for themselves and end.
+    """
+
+    def __init__(self, over: Callable[[], bool], *, kill: bool) -> None:
+        self._over, self._kill = over, kill
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep nothing: Tune writes a copy of what it was given, which nobody reads."""
@@ -109,7 +119,7 @@ class _When(Stopper):
 
     def stop_all(self) -> bool:
         """Ask."""
-        return self._over()
+        return self._over() and self._kill
 
 
 class _Quiet(TrialProgressCallback):
@@ -183,7 +193,7 @@ def run_stage(stage: Stage, order: Order, prepared: Any, need: Need, at_a_time: 
             run_config=tune.RunConfig(
                 name=stage.name,
                 storage_path=str(folder.path / "ray"),
-                stop=_When(stage.over),
+                stop=_When(stage.over, kill=need.alone),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 verbose=0,
                 callbacks=[_Quiet()],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +44,7 @@ class Order:
         space: what varies, and the base configuration.
         looks: shares of a trial at which it is looked at, the last is 1.
         local: whether Ray runs on this machine alone.
-        carries: whether a look hands over the state, for others to go on from.
+        until: share of a trial at which it pauses, for its state to be taken over; 1 for never.
     """
 
     folder: Path
@@ -53,7 +52,7 @@ class Order:
     space: SearchSpace
     looks: tuple[float, ...]
     local: bool
-    carries: bool
+    until: float = 1.0
 
     def config(self, trial: Trial) -> Config:
         """Return the configuration of a trial: its values, its seed, and a trial's length.
@@ -87,9 +86,7 @@ class Reporter:
         self.told += 1
         place = rung(self.told, self._order.space.base.tune)
         metrics = {METRIC: score, "look": self.told, "rung": place, "number": self._trial.number}
-        saved = list_checkpoints(self._folder.run.checkpoints) if self._order.carries else []
-        checkpoint = tune.Checkpoint.from_directory(str(saved[-1])) if saved else None
-        tune.report(metrics, checkpoint=checkpoint)
+        tune.report(metrics)
 
 
 class TrialHooks(FolderHooks):
@@ -135,7 +132,13 @@ def run_trial(config: dict[str, Any], order: Order, prepared: Prepared) -> None:
     train = _train_on_workers if workers > 1 else _train_here
     try:
         reporter = _reporter(order, folder, trial)
-        _end(train(own, order, folder, reporter, driver), own, folder, reporter)
+        result = train(own, order, folder, reporter, driver)
+        if result.reason == "pause":
+            folder.run.note(
+                status="paused", until=order.until, steps=result.steps, rollbacks=result.rollbacks
+            )
+        else:
+            _end(result, own, folder, reporter)
     except SystemExit:
         # Raised by Tune in this thread, at a look: this setting is not worth more.
         if (now := folder.read()) is not None and now.status == "running":
@@ -149,7 +152,7 @@ def run_trial(config: dict[str, Any], order: Order, prepared: Prepared) -> None:
 def _end(result: TrainResult, prepared: Prepared, folder: TrialFolder, reporter: Reporter) -> None:
     """Note what a trial came to, and tell of its last look."""
     if result.reason == "interrupted":
-        folder.run.note(status="interrupted")
+        folder.run.note(status="pruned" if folder.weak.exists() else "interrupted")
         return
     share = memorisation(prepared, result)
     folder.run.save_result(result)
@@ -163,27 +166,11 @@ def _end(result: TrainResult, prepared: Prepared, folder: TrialFolder, reporter:
 def _reporter(order: Order, folder: TrialFolder, trial: Trial) -> Reporter:
     """Return who tells of the looks, after those up to the state from which the trial goes on."""
     reporter = Reporter(order, folder, trial)
-    handed = _take_over(folder)
     saved = list_checkpoints(folder.run.checkpoints)
     folder.keep_looks(step_of(saved[-1]) if saved else 0)
     for _, score, _ in folder.looks():
-        if order.carries or handed:
-            reporter.told += 1  # the scheduler has heard of it
-        else:
-            reporter.tell(score)
+        reporter.tell(score)
     return reporter
-
-
-def _take_over(folder: TrialFolder) -> bool:
-    """Take the state that Tune hands over, another trial's or this one's own; return whether it did."""
-    given = tune.get_checkpoint()
-    if given is None:
-        return False
-    with given.as_directory() as path:
-        name = next(p.name for p in (Path(path), *Path(path).glob("step-*")) if p.name.startswith("step-"))
-        shutil.rmtree(folder.run.checkpoints, ignore_errors=True)
-        shutil.copytree(Path(path), folder.run.checkpoints / name)
-    return True
 
 
 def _train_here(
@@ -195,7 +182,7 @@ def _train_here(
     hooks = TrialHooks(folder.run, driver, SearchFolder(order.folder), reporter)
     run = start(prepared, hooks=hooks, checkpoints=folder.run.checkpoints)
     load_newest(folder.run.checkpoints, run.state)
-    run.looks = order.looks[:-1]
+    run.looks, run.until = order.looks[:-1], order.until
     if prepared.config.tune.clock == "processor":
         run.clock = time.process_time
     return run.train()
@@ -205,15 +192,18 @@ def _train_on_workers(
     prepared: Prepared, order: Order, folder: TrialFolder, reporter: Reporter, driver: str
 ) -> TrainResult:
     """Train on Ray Train workers, which this actor drives."""
-    run, stop = folder.run, SearchFolder(order.folder).stop
+    run, search = folder.run, SearchFolder(order.folder)
+    stage = run.read()["stage"]
     offset = run.progress.stat().st_size if run.progress.exists() else 0
-    trainer = build_trainer(prepared, run, driver, local=order.local, looks=order.looks[:-1])
+    trainer = build_trainer(
+        prepared, run, driver, local=order.local, looks=order.looks[:-1], until=order.until
+    )
     work = InThread(lambda: fit(trainer))
     try:
         over = False
         while not over:
             over = work.wait(POLL_SECONDS)
-            if stop.exists():
+            if search.halts(stage) or folder.weak.exists():
                 run.stop.touch()
             updates, offset = read_updates(run.progress, offset)
             for update in updates:

@@ -15,6 +15,7 @@ from fingan.cluster.following import InThread, follow
 from fingan.cluster.lease import Lease
 from fingan.cluster.session import ray_session
 from fingan.cluster.tuning.ledger import SearchFolder
+from fingan.cluster.tuning.population import MembersSearcher, Population
 from fingan.cluster.tuning.schedulers import looks_of, scheduler_of
 from fingan.cluster.tuning.searchers import FinalsSearcher, StudySearcher
 from fingan.cluster.tuning.stages import Need, Stage, concurrency_of, need_of, run_stage
@@ -94,23 +95,44 @@ class Work:
             total = ray.cluster_resources()
             at_a_time = concurrency_of(config.tune, need, total.get("CPU", 0.0), total.get("GPU", 0.0))
             looks = looks_of(config.tune)
-            carries = config.tune.scheduler == "population"
-            order = Order(self.folder.path, self.folder.renew(), self.space, looks, local, carries)
+            order = Order(self.folder.path, self.folder.renew(), self.space, looks, local)
             data = ray.put(prepared)
+
+            def run(stage: Stage, order: Order) -> bool:
+                return self._follow(lambda: run_stage(stage, order, data, need, at_a_time))
+
             self.listener.on_stage(f"trying {config.tune.trials} settings, {at_a_time} at a time")
-            stage = self._trying(first)
-            if self._follow(lambda: run_stage(stage, order, data, need, at_a_time)):
+            if self._try_all(first, order, run):
                 return True
             self._refuse_hopeless()
             self.listener.on_stage("repeating the best settings over seeds")
-            finals = self._repeating()
-            order = replace(order, looks=(1.0,), carries=False)
-            return self._follow(lambda: run_stage(finals, order, data, need, at_a_time))
+            return run(self._repeating(), replace(order, looks=(1.0,)))
+
+    def _try_all(self, first: Sequence[Params], order: Order, run: Callable[[Stage, Order], bool]) -> bool:
+        """Run the trials of the search; return whether the user interrupted."""
+        self.study = Study(self.space, self.space.base.seed)
+        if self.space.base.tune.scheduler != "population":
+            return run(self._trying(first), order)
+        population = Population(self.folder, self.space)
+        population.begin(self.study, first)
+        for look, share in enumerate(order.looks, start=1):
+            members = MembersSearcher(self.folder, population.pending(share))
+            stage = Stage("search", members, scheduler_of(self.space, []), self._over)
+            if run(stage, replace(order, until=share)):
+                return True
+            if self._over():
+                break
+            if share < 1.0:
+                population.move(look)
+        for trial in self.folder.trials("search"):
+            if trial.status in ENDED:
+                self.study.tell(trial)
+        return False
 
     def _trying(self, first: Sequence[Params]) -> Stage:
-        self.study = Study(self.space, self.space.base.seed)
+        self.study = self.study or Study(self.space, self.space.base.seed)
         searcher = StudySearcher(self.folder, self.space, self.study, first)
-        scheduler = scheduler_of(self.space, self.folder.trials("search"))
+        scheduler = scheduler_of(self.space, self.folder.trials("search"), self.folder)
         return Stage("search", searcher, scheduler, self._over)
 
     def _repeating(self) -> Stage:
@@ -131,7 +153,7 @@ class Work:
 
     def _refuse_hopeless(self) -> None:
         trials = self.folder.trials("search")
-        if any(t.status == "finished" and not t.failed for t in trials):
+        if any(t.status in ("finished", "paused") and not t.failed for t in trials):
             return
         failed = [t for t in trials if t.status == "failed"]
         why = f"the first: {failed[0].error}" if failed else "none came to its end in the time that was given"

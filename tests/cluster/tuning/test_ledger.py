@@ -91,3 +91,13 @@ def test_going_on_forgets_why_it_was_ended(folder):
     assert not folder.ending
     assert folder.driver() == word
     assert folder.renew() != word
+
+
+def test_the_finals_go_on_when_the_time_for_trying_is_over(tmp_path):
+    folder = SearchFolder.create(tmp_path, "m", {})
+    assert not folder.halts("search")
+    folder.over.touch()
+    assert folder.halts("search")
+    assert not folder.halts("final")
+    folder.stop.touch()
+    assert folder.halts("final")

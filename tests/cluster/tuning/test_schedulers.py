@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from fingan.cluster.tuning.schedulers import looks_of, mutable, rung, scheduler_of
+from fingan.cluster.tuning.ledger import SearchFolder
+from fingan.cluster.tuning.schedulers import looks_of, rung, scheduler_of
 from fingan.config import from_mapping
 from fingan.search import SearchSpace, Trial
 
@@ -72,25 +73,14 @@ def test_without_pruning_there_is_nothing_to_decide():
     assert isinstance(scheduler_of(space("tune.rungs=1"), []), FIFOScheduler)
 
 
-def test_a_population_changes_what_can_change_in_mid_training():
-    given = space("tune.scheduler=population")
-    keys = mutable(given)
-    assert "training.lr" in keys
-    assert "objective.gamma" in keys
-    assert not [key for key in keys if key.startswith(("network.", "compute.", "conditioning."))]
-    assert "objective.name" not in keys
-    assert isinstance(scheduler_of(given, []), PopulationBasedTraining)
-
-
-def test_a_population_stays_on_its_axes():
-    kept = ("tune.scheduler=population", "tune.space={training.lr: {low: 0.001, high: 0.002}}")
-    scheduler = scheduler_of(space(*kept), [])
-    assert isinstance(scheduler, PopulationBasedTraining)
-    explored = [
-        scheduler._get_new_config(
-            SimpleNamespace(config={"training.lr": 0.002}), SimpleNamespace(config={"training.lr": 0.002})
-        )[0]["training.lr"]
-        for _ in range(30)
-    ]
-    assert all(0.001 <= value <= 0.002 for value in explored)
-    assert len(set(explored)) > 1
+def test_a_trial_of_several_workers_is_asked_to_end(tmp_path):
+    folder = SearchFolder.create(tmp_path, "m", {})
+    trial = folder.trial("search", 7, 0)
+    trial.run.path.mkdir(parents=True)
+    known = [Trial(number, {}, status="pruned", curve=((1.0, 0.2 + 0.1 * number),)) for number in range(6)]
+    scheduler = scheduler_of(space("compute.workers=2"), known, folder)
+    bad = SimpleNamespace(trial_id="bad")
+    scheduler.on_trial_add(None, bad)
+    told = {"rung": 1.0, "score": 0.5, "number": 7}
+    assert scheduler.on_trial_result(None, bad, told) == TrialScheduler.CONTINUE
+    assert trial.weak.exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fingan.errors import ConfigError, FinganError, NotAvailable
+from fingan.errors import ConfigError, FinganError
 from fingan.generator import load
 from fingan.registry import Registry
 from fingan.search import Record, read_record
@@ -134,7 +134,9 @@ def test_all_trials_failing_ends_the_search_at_once(tmp_path):
         (["tune.space={training.lr: [7.5]}"], "training.lr.*7.5"),
         (["tune.concurrency=64"], "64 trial.*CPUs.*tune.concurrency"),
         (["compute.threads=100"], "take 200 CPUs"),
+        (["compute.workers=4", "compute.threads=1", "tune.concurrency=2"], "CPUs"),
         (["data.validation=0.01"], "held-out rows.*data.validation"),
+        (["tune.scheduler=population", "tune.space={network.width: [8, 16]}"], "population.*training.lr"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_trial(tmp_path, overrides, message):
@@ -151,9 +153,3 @@ def test_a_search_of_a_name_that_is_going_on_is_refused(tmp_path):
 
     with leased(place(runs_root(tmp_path), "m") / "lease.json", "m"), pytest.raises(UserError):
         search(tmp_path)
-
-
-@pytest.mark.parametrize("override", ["tune.scheduler=population", "compute.workers=2"])
-def test_what_is_not_there_yet_says_so(tmp_path, override):
-    with pytest.raises(NotAvailable, match="not available yet"):
-        search(tmp_path, override)
