@@ -84,7 +84,7 @@ def test_a_search_killed_at_random_points_loses_at_most_one_interval_of_each_tri
     for attempt in range(3):
         process = start(tmp_path, *(["--resume"] if attempt else []))
         try:
-            wait_for_steps(tmp_path, int(400 + 900 * attempt + chance.integers(0, 400)))
+            wait_for_steps(tmp_path, int(200 + 400 * attempt + chance.integers(0, 200)))
             process.send_signal(signal.SIGKILL)
         finally:
             end(process)

@@ -12,7 +12,6 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from fingan.cluster.tuning.ledger import SearchFolder
 from fingan.config import TuneConfig
 from fingan.search import SearchSpace, Trial
-from fingan.search.record import ENDED
 
 METRIC, MODE = "score", "min"
 
@@ -48,7 +47,7 @@ class _Asking(ASHAScheduler):
 def scheduler_of(
     space: SearchSpace, known: Sequence[Trial], folder: SearchFolder | None = None
 ) -> TrialScheduler:
-    """Return what decides at every look, with what it would remember of the trials that have ended.
+    """Return what decides at every look, with what it would remember of earlier trials.
 
     Args:
         space: what varies, and how the search decides.
@@ -72,8 +71,8 @@ def scheduler_of(
         reduction_factor=config.reduction,
     )
     for trial in known:
-        if trial.status in ENDED:
-            _remember(scheduler, trial, config)
+        # An unfinished one goes on with its next look: those it has passed are not judged again.
+        _remember(scheduler, trial, config)
     return scheduler
 
 

@@ -59,6 +59,15 @@ def test_a_trial_stands_against_those_that_ended_before_the_search_went_on():
     assert decision(forgetful, "bad", 1, 0.5) == TrialScheduler.CONTINUE
 
 
+def test_looks_of_a_trial_that_goes_on_count_without_being_told_again():
+    known = [
+        Trial(number, {}, status="interrupted", curve=((1.0, 0.2 + 0.1 * number),)) for number in range(6)
+    ]
+    scheduler = scheduler_of(space(), known)
+    assert isinstance(scheduler, ASHAScheduler)
+    assert decision(scheduler, "bad", 1, 0.5) == TrialScheduler.STOP
+
+
 def test_one_in_three_goes_on():
     scheduler = scheduler_of(space(), [])
     assert isinstance(scheduler, ASHAScheduler)
