@@ -88,7 +88,7 @@ def _invoke(words: list[str]) -> int:
     # Not through the command's `main`, which turns Ctrl-C into an exit that looks like a result.
     command = typer.main.get_command(app)
     try:
-        with command.make_context("fingan", words) as context:
+        with command.make_context("fingan", list(words), obj=words) as context:
             outcome = command.invoke(context)
     except typer.Exit as done:
         return done.exit_code

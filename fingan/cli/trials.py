@@ -16,6 +16,7 @@ from fingan.cli.console import Console, duration
 
 if TYPE_CHECKING:
     from fingan.search import Record, Trial
+    from fingan.training import Update
 
 SHOWN = 12
 """Trials in the table: all that run, and the best of the others."""
@@ -27,7 +28,7 @@ class LiveTable:
     """Shows trials: as a table on a terminal, else a line for each one that ends.
 
     Args:
-        console: prints stages and lines.
+        console: prints lines.
     """
 
     def __init__(self, console: Console) -> None:
@@ -51,12 +52,12 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
 
-    def stage(self, name: str) -> None:
-        """Print that a stage begins; what comes after the search prints its own progress."""
-        if name.startswith("training with") and self._live is not None:
+    def update(self, update: Update) -> None:
+        """Print the progress of the winner's training, with which the trials are over."""
+        if self._live is not None:
             self._live.stop()
             self._live = None
-        self._console.stage(name)
+        self._console.update(update)
 
     def trials(self, trials: list[Trial]) -> None:
         """Show how the trials stand."""

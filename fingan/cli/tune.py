@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,6 +57,7 @@ PageJson = Annotated[Path | None, typer.Option("--report-json", metavar="FILE", 
 
 
 def tune(
+    context: typer.Context,
     data: Data,
     target: Target = None,
     name: Name = None,
@@ -104,9 +104,9 @@ def tune(
     from fingan.cluster.tuning import Listener
     from fingan.cluster.tuning import tune as search
 
-    command = shlex.join(["fingan", *sys.argv[1:]])
+    command = shlex.join(["fingan", *context.obj])
     with LiveTable(console) as live:
-        listener = Listener(live.trials, live.stage, console.update)
+        listener = Listener(live.trials, console.stage, live.update)
         tuned = search(
             data, settings, registry, name, resume, first, listener, address, allow_open_dashboard, command
         )
@@ -146,7 +146,10 @@ def _first(sources: Sequence[str], registry: str) -> list[dict[str, Scalar]]:
                 f"--warm-start {source!r}: that model was not published by a search; name one that was, "
                 "or the record.json of a search"
             )
-        found += settings_of(Record.of_json(record))
+        try:
+            found += settings_of(Record.of_json(record))
+        except ConfigError as error:
+            raise ConfigError(f"--warm-start {source!r}: {error}") from error
     return found
 
 

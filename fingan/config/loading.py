@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fingan.config.faults import faults
 from fingan.config.models import Config
 from fingan.config.service import ServiceConfig
 from fingan.errors import ConfigError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SPACE = ["tune", "space"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -87,28 +90,28 @@ def _assign(values: dict[str, Any], override: str) -> None:
     dotted, sign, text = override.partition("=")
     if not sign or not dotted.strip():
         raise ConfigError(f"cannot read the override {override!r}; write section.key=value")
-    *parents, last = dotted.strip().split(".")
+    *parents, last = _path(dotted.strip())
     node = values
     for parent in parents:
-        node = node.setdefault(parent, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"{dotted!r} goes through {parent!r}, which is not a section")
+        inner = node.get(parent)
+        if inner is not None and not isinstance(inner, Mapping):
+            got = reprlib.repr(inner)
+            raise ConfigError(f"{dotted!r} goes through {parent!r}, which is not a section (got {got})")
+        # A copy: the caller's values stay as they are.
+        node[parent] = dict(inner or {})
+        node = node[parent]
     try:
         node[last] = _read_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"cannot read the value of {dotted!r}: {text!r}") from error
 
 
-def _describe(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "configuration"
-        message = item["msg"].removeprefix("Value error, ")
-        # A rule over several keys names them itself; its input would be the whole section.
-        got = "" if isinstance(item["input"], Mapping) else f" (got {reprlib.repr(item['input'])})"
-        remedy = "; put it in quotes" if item["type"] == "string_type" else ""
-        lines.append(f"{where}: {message}{got}{remedy}")
-    return "invalid configuration: " + "; ".join(lines)
+def _path(dotted: str) -> list[str]:
+    """Return the keys that lead to a value; those of `tune.space` have a dot of their own."""
+    keys = dotted.split(".")
+    if keys[:2] == _SPACE and len(keys) > 2:
+        keys[2:4] = [".".join(keys[2:4])]
+    return keys
 
 
 def from_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
@@ -144,7 +147,7 @@ def _built(root: type[Model], values: Mapping[str, Any], overrides: Iterable[str
     try:
         return root.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(_describe(error)) from error
+        raise ConfigError(f"invalid configuration: {faults(error, merged)}") from error
 
 
 def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+import reprlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Discriminator,
     Field,
     StrictBool,
@@ -13,34 +17,53 @@ from pydantic import (
     StrictInt,
     StrictStr,
     Tag,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from fingan.config.section import Duration, Section
 
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None
-"""A value of a configuration key that is not a list."""
-
-
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
-def _number(value: Any) -> Any:
+def _read(value: Any) -> Any:
     """Read `3e-4` as a number: to YAML 1.1 it is a text, for want of a point."""
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
+# Both checks come before the unions that they guard: a union would tell of each of its types.
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str | None):
+        raise ValueError("must be a number, a text, true, false or null")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _number(value: Any) -> Any:
+    value = _scalar(_read(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number, as 0.001 or 1e-3")
+    return value
+
+
+Scalar = Annotated[StrictBool | StrictInt | StrictFloat | StrictStr | None, BeforeValidator(_scalar)]
+"""A value of a configuration key that is not a list."""
+
+Number = Annotated[StrictInt | StrictFloat, BeforeValidator(_number)]
 
 
 class Choice(Section):
     """One of several values; `[256, 384]` in the file."""
 
-    choices: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+    choices: tuple[Scalar, ...]
 
     @model_validator(mode="before")
     @classmethod
     def _of_list(cls, value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else None
-        return value if values is None else {"choices": [_number(entry) for entry in values]}
+        return value if values is None else {"choices": [_read(entry) for entry in values]}
 
     @model_serializer
     def _as_list(self) -> list[Scalar]:
@@ -48,22 +71,33 @@ class Choice(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Choice:
-        if len({(isinstance(value, bool), value) for value in self.choices}) < len(self.choices):
-            raise ValueError(f"a choice is there twice: {list(self.choices)}")
+        if not self.choices:
+            raise ValueError("nothing to choose from; name at least one value")
+        # To Python, 1 and true are equal.
+        typed = [(isinstance(value, bool), value) for value in self.choices]
+        twice = [entry for place, entry in enumerate(typed) if entry in typed[:place]]
+        if twice:
+            raise ValueError(f"{twice[0][1]!r} stands there twice; name it once")
         return self
 
 
 class Span(Section):
     """Any number between two, both included; whole numbers where both ends are."""
 
-    low: StrictInt | StrictFloat
-    high: StrictInt | StrictFloat
+    low: Number
+    high: Number
     log: bool = Field(False, description="as likely between 1 and 10 as between 10 and 100")
 
     @model_validator(mode="before")
     @classmethod
-    def _of_texts(cls, value: Any) -> Any:
-        return {key: _number(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+    def _of_mapping(cls, value: Any) -> Any:
+        if not isinstance(value, dict | Span):
+            raise ValueError("must be a list of choices, as [128, 256], or a span, as {low: 0.1, high: 0.5}")
+        if isinstance(value, dict) and not value.keys() >= {"low", "high"}:
+            raise ValueError(
+                f"a span has low and high, as {{low: 0.1, high: 0.5}}; got {reprlib.repr(value)}"
+            )
+        return value
 
     @property
     def whole(self) -> bool:
@@ -82,13 +116,15 @@ class Span(Section):
 def _shape(value: Any) -> str:
     """Say which axis is meant, so that an error tells of that one alone."""
     choice = isinstance(value, list | tuple | Choice) or (isinstance(value, dict) and "choices" in value)
-    return "choice" if choice else "span"
+    return "[choice]" if choice else "[span]"
 
 
 Axis = Annotated[
-    Annotated[Choice, Tag("choice")] | Annotated[Span, Tag("span")],
+    Annotated[Choice, Tag("[choice]")] | Annotated[Span, Tag("[span]")],
     Discriminator(_shape),
 ]
+
+_AXIS_KEYS = {*Choice.model_fields, *Span.model_fields}
 
 
 class TuneConfig(Section):
@@ -126,3 +162,18 @@ class TuneConfig(Section):
         "retrain",
         description="publish a training of the winner for training.time_budget, or its best run so far",
     )
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        for key, axis in value.items() if isinstance(value, Mapping) else ():
+            nested = isinstance(axis, Mapping) and axis.keys().isdisjoint(_AXIS_KEYS)
+            if nested and axis and "." not in str(key):
+                inner = next(iter(axis))
+                raise ValueError(f"{inner!r} stands below {key!r}; write {f'{key}.{inner}'!r} as one key")
+        return value
+
+    def __hash__(self) -> int:
+        # Pydantic's own would hash the dictionary, which has no hash.
+        space = None if self.space is None else frozenset(self.space.items())
+        return hash((space, *(value for name, value in self if name != "space")))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
+
+from fingan.config.faults import faults
 from fingan.errors import ConfigError
 from fingan.files import atomic_write_bytes
 from fingan.search.space import Params
@@ -24,6 +28,7 @@ Status = Literal["running", "finished", "pruned", "failed", "interrupted", "paus
 ENDED: tuple[Status, ...] = ("finished", "pruned", "failed")
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Trial:
     """One training of a setting.
@@ -71,6 +76,12 @@ class Trial:
         return self.status == "failed" or self.rollbacks > 0
 
 
+def _readable(finalist: Json) -> Json:
+    if not isinstance(finalist.get("params"), dict) or not isinstance(finalist.get("scores"), list):
+        raise ValueError("a finalist has params, an object, and scores, a list")
+    return finalist
+
+
 @dataclass(frozen=True)
 class Record:
     """A whole search.
@@ -95,7 +106,7 @@ class Record:
     base: Json
     space: Json
     trials: tuple[Trial, ...]
-    finalists: tuple[Json, ...] = ()
+    finalists: tuple[Annotated[Json, AfterValidator(_readable)], ...] = ()
     winner: Params | None = None
     importance: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -108,26 +119,31 @@ class Record:
         return {"format": FORMAT, **_plain(dataclasses.asdict(self))}
 
     @classmethod
-    def of_json(cls, values: Mapping[str, Any]) -> Record:
+    def of_json(cls, values: object) -> Record:
         """Read what `to_json` wrote.
 
         Raises:
             ConfigError: these are not the values of a record.
         """
         try:
-            if values["format"] != FORMAT:
-                raise ValueError(f"format {values['format']!r} is not {FORMAT}")
-            kept = {f.name: values[f.name] for f in dataclasses.fields(cls)}
-            kept["trials"] = tuple(_trial(entry) for entry in values["trials"])
-            kept["finalists"] = tuple(values["finalists"])
-            return cls(**kept)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"this is no record of a search: {error!r}") from error
+            _refuse_foreign(values)
+            # As JSON: to pydantic, a list in Python is strictly speaking no tuple.
+            return _RECORDS.validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            raise ConfigError(f"this is no record of a search: {faults(error, values)}") from error
 
 
-def _trial(entry: Mapping[str, Any]) -> Trial:
-    curve = tuple((float(at), float(score)) for at, score in entry["curve"])
-    return Trial(**{**entry, "curve": curve})
+def _refuse_foreign(values: object) -> None:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"this is no record of a search: {reprlib.repr(values)} is no object")
+    missing = [name for name in ("format", *Record.__dataclass_fields__) if name not in values]
+    if missing:
+        raise ConfigError(f"this is no record of a search: {missing[0]!r} is missing")
+    if values["format"] != FORMAT:
+        raise ConfigError(f"this is no record of a search: format {values['format']!r} is not {FORMAT}")
+
+
+_RECORDS = TypeAdapter(Record)
 
 
 def _plain(value: Any) -> Any:
@@ -154,4 +170,7 @@ def read_record(path: Path) -> Record:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the record of a search {str(path)!r}: {error}") from error
-    return Record.of_json(values if isinstance(values, dict) else {})
+    try:
+        return Record.of_json(values)
+    except ConfigError as error:
+        raise ConfigError(f"{str(path)!r}: {error}") from error

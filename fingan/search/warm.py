@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from fingan.config.faults import faults
 from fingan.errors import ConfigError
 from fingan.search.record import Record
 from fingan.search.space import Params
 
 MOST = 5
 """Settings taken from one earlier search."""
+
+_SETTINGS = TypeAdapter(list[Params])
 
 
 def settings_of(record: Record, most: int = MOST) -> list[Params]:
@@ -40,18 +43,15 @@ def read_settings(path: Path) -> list[Params]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read settings from {str(path)!r}: {error}") from error
-    if isinstance(values, list) and all(_is_setting(entry) for entry in values):
-        return [dict(entry) for entry in values]
-    if isinstance(values, dict):
-        try:
-            return settings_of(Record.of_json(values))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"{str(path)!r} is no record of a search: {error!r}") from error
+    try:
+        if isinstance(values, list):
+            return _SETTINGS.validate_python(values)
+        return settings_of(Record.of_json(values))
+    except ValidationError as error:
+        reason = faults(error, values)
+    except ConfigError as error:
+        reason = str(error)
     raise ConfigError(
-        f"{str(path)!r} holds no settings; give the record.json of a search, or a list of objects "
-        'such as {"training.lr": 0.001}'
+        f"{str(path)!r} holds no settings: {reason}; give the record.json of a search, or a list of "
+        'objects such as {"training.lr": 0.001}'
     )
-
-
-def _is_setting(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and all(isinstance(key, str) for key in entry)

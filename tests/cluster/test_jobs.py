@@ -56,19 +56,18 @@ def test_a_submitted_training_is_followed_and_publishes(running, table, tmp_path
 
 
 @pytest.mark.ray
-def test_the_jobs_own_exit_code_comes_back(running, table, tmp_path):
-    words = [
-        "train",
-        "loans.parquet",
-        *FLAGS,
-        "--registry",
-        str(tmp_path / "m"),
-        "--address",
-        running.dashboard,
-    ]
-    done = fingan(running.env, *words, "--target", "lable", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("verb", "wrong", "near"),
+    [
+        ("train", ["--target", "lable"], "label"),
+        ("tune", ["--set", "tune.space.training.lrr=[0.1, 0.2]"], "training.lr"),
+    ],
+)
+def test_the_jobs_own_exit_code_comes_back(running, table, tmp_path, verb, wrong, near):
+    words = [verb, "loans.parquet", *FLAGS, "--registry", str(tmp_path / "m"), "--address", running.dashboard]
+    done = fingan(running.env, *words, *wrong, cwd=tmp_path)
     assert done.returncode == 2
-    assert "Did you mean 'label'?" in done.stderr
+    assert f"Did you mean {near!r}?" in done.stderr
 
 
 @pytest.mark.slow

@@ -93,6 +93,10 @@ def test_the_given_mapping_stays_as_it_is():
         ("training.lr=", r"training.lr: .*valid number.* \(got None\)"),
         ("data.target=no", r"data.target: .*valid string.* \(got False\); put it in quotes"),
         ("training=3", "training: .*TrainingConfig"),
+        (
+            "conditioning.columns=5",
+            r"^invalid configuration: conditioning\.columns: [^;]*; conditioning\.columns: ",
+        ),
         ("data.constraints=[a = b]", "data.constraints.0: cannot read the constraint 'a = b'"),
     ],
 )

@@ -114,37 +114,96 @@ def test_a_span_is_whole_where_both_ends_are(low, high, whole):
     assert Span(low=low, high=high).whole is whole
 
 
+FORMS = "must be a list of choices, as [128, 256], or a span, as {low: 0.1, high: 0.5}"
+ENDS = "a span has low and high, as {low: 0.1, high: 0.5}; got"
+
+
 @pytest.mark.parametrize(
-    ("axis", "words"),
+    ("axis", "text"),
     [
-        ({"low": 2, "high": 1}, ["low (2) must be below high (1)"]),
-        ({"low": 0.5, "high": 0.5}, ["low (0.5) must be below high (0.5)"]),
-        ({"low": 0, "high": 1, "log": True}, ["log needs low above 0, got 0"]),
-        ({"low": -0.5, "high": 1, "log": True}, ["log needs low above 0, got -0.5"]),
-        ({"low": float("nan"), "high": 1.0}, ["low", "finite number", "nan"]),
-        ({"low": 0.0, "high": float("inf")}, ["high", "finite number", "inf"]),
-        ({"low": "one", "high": 2}, ["low", "'one'"]),
-        ({"low": True, "high": 2}, ["low", "True"]),
-        ({"low": 1}, ["high", "required"]),
-        ({"low": 1, "high": 2, "step": 1}, ["step", "not permitted"]),
-        ([], ["at least 1 item"]),
-        ([1, 2, 1], ["there twice", "[1, 2, 1]"]),
-        (["a", "b", "b"], ["there twice", "['a', 'b', 'b']"]),
-        ([None, None], ["there twice", "[None, None]"]),
-        ([[1, 2]], ["choices.0", "[1, 2]"]),
-        ([float("inf")], ["choices.0", "inf"]),
-        (5, ["dictionary", "5"]),
-        (None, ["dictionary", "None"]),
-        ("0.1", ["dictionary", "'0.1'"]),
+        ({"low": 2, "high": 1}, ": low (2) must be below high (1)"),
+        ({"low": 0.5, "high": 0.5}, ": low (0.5) must be below high (0.5)"),
+        ({"low": 0, "high": 1, "log": True}, ": log needs low above 0, got 0"),
+        ({"low": -0.5, "high": 1, "log": True}, ": log needs low above 0, got -0.5"),
+        ({"low": float("nan"), "high": 1.0}, ".low: must be a finite number (got nan)"),
+        ({"low": 0.0, "high": float("inf")}, ".high: must be a finite number (got inf)"),
+        ({"low": "one", "high": 2}, ".low: must be a number, as 0.001 or 1e-3 (got 'one')"),
+        ({"low": True, "high": 2}, ".low: must be a number, as 0.001 or 1e-3 (got True)"),
+        ({"low": 1, "high": None}, ".high: must be a number, as 0.001 or 1e-3 (got None)"),
+        ({"low": 1}, f": {ENDS} {{'low': 1}}"),
+        ({"lower": 1, "high": 2}, f": {ENDS} {{'high': 2, 'lower': 1}}"),
+        ({"span": {"low": 1, "high": 2}}, f": {ENDS} {{'span': {{'high': 2, 'low': 1}}}}"),
+        ({}, f": {ENDS} {{}}"),
+        ({"low": 1, "high": 2, "step": 1}, ".step: Extra inputs are not permitted (got 1); leave it out"),
+        ({"low": 1, "high": 2, "span": 1}, ".span: Extra inputs are not permitted (got 1); leave it out"),
+        ([], ": nothing to choose from; name at least one value (got [])"),
+        ([1, 2, 1], ": 1 stands there twice; name it once (got [1, 2, 1])"),
+        (["a", "b", "b"], ": 'b' stands there twice; name it once (got ['a', 'b', 'b'])"),
+        ([None, None], ": None stands there twice; name it once (got [None, None])"),
+        ([3, [1, 2]], ".1: must be a number, a text, true, false or null (got [1, 2])"),
+        ([float("inf")], ".0: must be a finite number (got inf)"),
+        (5, f": {FORMS} (got 5)"),
+        (None, f": {FORMS} (got None)"),
+        ("0.1", f": {FORMS} (got '0.1')"),
     ],
 )
-def test_a_wrong_axis_is_named_with_its_value(axis, words):
+def test_a_wrong_axis_is_named_as_it_was_written_with_value_and_remedy(axis, text):
     with pytest.raises(ConfigError) as caught:
         from_mapping({"tune": {"space": {"training.lr": axis, "network.width": [64]}}})
-    text = str(caught.value)
-    assert text.startswith("invalid configuration: tune.space.training.lr.")
-    assert [word for word in words if word not in text] == []
-    assert "network.width" not in text
+    assert str(caught.value) == f"invalid configuration: tune.space.training.lr{text}"
+
+
+def test_a_key_below_its_section_is_told_how_to_be_written(tmp_path):
+    path = tmp_path / "fingan.yaml"
+    path.write_text("tune:\n  space:\n    training:\n      lr: [0.001, 0.01]\n")
+    with pytest.raises(ConfigError, match=r"'lr' stands below 'training'; write 'training\.lr' as one key"):
+        load(path)
+
+
+LR = Choice(choices=(0.001, 0.002))
+
+
+@pytest.mark.parametrize("tune", ["{}", "", "{space: null}", "{space: {training.lr: [5, 6]}}"])
+def test_an_override_gives_one_key_of_the_space(tune, tmp_path):
+    path = tmp_path / "fingan.yaml"
+    path.write_text(f"tune: {tune}\n")
+    assert load(path, ["tune.space.training.lr=[0.001, 0.002]"]).tune.space == {"training.lr": LR}
+
+
+def test_an_override_gives_one_end_of_a_span_and_keeps_the_rest():
+    values = {"tune": {"space": {"training.lr": {"low": 0.001, "high": 0.1, "log": True}, "seed": [1]}}}
+    space = from_mapping(values, ["tune.space.training.lr.low=5e-4", "tune.space.seed=[2]"]).tune.space
+    assert space == {"training.lr": Span(low=0.0005, high=0.1, log=True), "seed": Choice(choices=(2,))}
+    assert values["tune"]["space"]["training.lr"]["low"] == 0.001, "the given values stay as they are"
+
+
+def test_overrides_make_a_span_end_by_end():
+    space = load(None, [f"tune.space.network.blocks.{end}" for end in ("low=1", "high=3")]).tune.space
+    assert space == {"network.blocks": Span(low=1, high=3)}
+
+
+@pytest.mark.parametrize(
+    ("axis", "override", "message"),
+    [
+        (None, "low=0.1", r"training\.lr: a span has low and high.* got {'low': 0\.1}"),
+        ([0.5], "low=0.1", r"goes through 'training\.lr', which is not a section \(got \[0\.5\]\)"),
+        ({"low": 1, "high": 2}, "low=3", r"training\.lr: low \(3\) must be below high \(2\)"),
+        ({"low": 1, "high": 2}, "mid=3", r"training\.lr\.mid: Extra inputs.*leave it out"),
+    ],
+)
+def test_an_override_that_makes_no_axis_is_refused(axis, override, message):
+    values = {} if axis is None else {"tune": {"space": {"training.lr": axis}}}
+    with pytest.raises(ConfigError, match=message):
+        from_mapping(values, [f"tune.space.training.lr.{override}"])
+
+
+def test_equal_configurations_have_equal_hashes_whatever_the_order_of_the_space():
+    axes = {"training.lr": {"low": 1, "high": 2}, "network.width": [8, 16]}
+    one, other = (
+        from_mapping({"tune": {"space": dict(items)}}) for items in (axes.items(), [*axes.items()][::-1])
+    )
+    assert one == other
+    assert len({one, other, from_mapping({}), from_mapping({"tune": {"space": {}}})}) == 3
 
 
 @pytest.mark.parametrize("choices", [(0, False), (1, True), (1, "1"), (0, None, "")])

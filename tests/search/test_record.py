@@ -85,7 +85,7 @@ def test_a_later_write_replaces_the_earlier_one(tmp_path):
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_what_json_has_no_number_for_is_written_as_null(number, tmp_path):
     trial = Trial(0, {}, status="finished", curve=((1.0, 0.5),), memorisation=number)
-    record = whole(trials=(trial,), finalists=({"bound": number, "scores": [0.1, number]},))
+    record = whole(trials=(trial,), finalists=({"params": {}, "bound": number, "scores": [0.1, number]},))
     path = tmp_path / "record.json"
     write_record(path, record)
 
@@ -95,7 +95,7 @@ def test_what_json_has_no_number_for_is_written_as_null(number, tmp_path):
     json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
     again = read_record(path)
     assert again.trials[0].memorisation is None
-    assert again.finalists == ({"bound": None, "scores": [0.1, None]},)
+    assert again.finalists == ({"params": {}, "bound": None, "scores": [0.1, None]},)
 
 
 def test_a_torn_file_is_refused_wherever_it_was_torn(tmp_path):
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path):
 def test_json_of_something_else_is_refused(values, tmp_path):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match="no record of a search"):
+    with pytest.raises(ConfigError, match=r"^'.*record\.json': this is no record of a search: .*"):
         read_record(path)
 
 
@@ -144,7 +144,7 @@ def test_another_format_is_refused_by_its_number(number):
 def test_a_field_that_is_missing_is_named(field):
     values = whole().to_json()
     del values[field]
-    with pytest.raises(ConfigError, match=f"no record of a search: KeyError.'{field}'"):
+    with pytest.raises(ConfigError, match=f"no record of a search: '{field}' is missing"):
         Record.of_json(values)
 
 
@@ -155,7 +155,6 @@ def test_a_field_that_is_missing_is_named(field):
         None,
         [],
         {},
-        {"number": 0, "params": {}},
         {"params": {}, "curve": []},
         {"number": 0, "params": {}, "curve": [], "colour": "red"},
         {"number": 0, "params": {}, "curve": [1.0]},
@@ -169,10 +168,53 @@ def test_a_trial_that_is_none_is_refused(entry):
         Record.of_json({**whole().to_json(), "trials": [entry]})
 
 
-@pytest.mark.parametrize("trials", [5, None])
-def test_trials_that_are_no_list_are_refused(trials):
-    with pytest.raises(ConfigError, match="no record of a search"):
-        Record.of_json({**whole().to_json(), "trials": trials})
+def changed(place: str, value: object) -> dict:
+    """Return a record's JSON with another value at a dotted place."""
+    values = whole().to_json()
+    *parents, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    node = values
+    for parent in parents:
+        node = node[parent]
+    node[last] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("name", 5, r"name: .*string \(got 5\)"),
+        ("shape", [], r"shape: .*object \(got \[\]\)"),
+        ("base", None, r"base: .*object \(got None\)"),
+        ("space", "x", r"space: .*object \(got 'x'\)"),
+        ("trials", 5, r"trials: .*array \(got 5\)"),
+        ("trials", None, r"trials: .*array \(got None\)"),
+        ("trials", {"a": 1}, r"trials: .*array \(got {'a': 1}\)"),
+        ("trials.1.number", "1", r"trials\.1\.number: .*integer \(got '1'\)"),
+        ("trials.0.params", [1], r"trials\.0\.params: .*object \(got \[1\]\)"),
+        ("trials.0.params.lr", [1], r"trials\.0\.params\.lr: must be a number.* \(got \[1\]\)"),
+        ("trials.0.seed", True, r"trials\.0\.seed: .*integer \(got True\)"),
+        ("trials.0.stage", "end", r"trials\.0\.stage: .*'search' or 'final' \(got 'end'\)"),
+        ("trials.0.status", "done", r"trials\.0\.status: .*'running'.* \(got 'done'\)"),
+        ("trials.0.curve.1", [1.0], r"trials\.0\.curve\.1\.1: Field required"),
+        ("trials.0.curve.1.1", "low", r"trials\.0\.curve\.1\.1: .*number \(got 'low'\)"),
+        ("trials.0.memorisation", "no", r"trials\.0\.memorisation: .*number \(got 'no'\)"),
+        ("trials.0.colour", "red", r"trials\.0\.colour: .* \(got 'red'\)"),
+        ("finalists", {}, r"finalists: .*array \(got {}\)"),
+        ("finalists.0", 5, r"finalists\.0: .*object \(got 5\)"),
+        ("finalists.0.params", None, r"finalists\.0: a finalist has params, an object, and scores"),
+        ("finalists.0.scores", 0.5, r"finalists\.0: a finalist has params, an object, and scores, a list"),
+        ("winner", [], r"winner: .*object \(got \[\]\)"),
+        ("winner.lr", [1], r"winner\.lr: must be a number.* \(got \[1\]\)"),
+        ("importance", {"lr": "all"}, r"importance\.lr: .*number \(got 'all'\)"),
+        ("seconds", None, r"seconds: .*number \(got None\)"),
+        ("command", ["fingan"], r"command: .*string \(got \['fingan'\]\)"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_field_and_its_file(place, value, message, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(changed(place, value)))
+    with pytest.raises(ConfigError, match=rf"^'.*record\.json': this is no record of a search: {message}"):
+        read_record(path)
 
 
 def test_score_and_seconds_are_those_of_the_last_look():

@@ -96,19 +96,35 @@ def test_settings_are_read_from_a_list_as_they_stand(values, tmp_path):
     assert read_settings(path) == values
 
 
-@pytest.mark.parametrize("values", [5, None, "training.lr", True, [5], [lr(0.1), "x"], [[1, 2]], [None]])
-def test_json_of_something_else_is_refused_with_what_is_meant(values, tmp_path):
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (5, "this is no record of a search: 5 is no object"),
+        (None, "this is no record of a search: None is no object"),
+        ("training.lr", "this is no record of a search: 'training.lr' is no object"),
+        ({}, "this is no record of a search: 'format' is missing"),
+        (lr(0.001), "this is no record of a search: 'format' is missing"),
+        ({"format": 1}, "this is no record of a search: 'name' is missing"),
+        ({**record().to_json(), "format": 9}, "this is no record of a search: format 9 is not 1"),
+        ({**record().to_json(), "trials": 9}, r"this is no record .*: trials: .* \(got 9\)"),
+        (
+            {**record().to_json(), "finalists": [{}]},
+            r"this is no record .*: finalists\.0: a finalist has params",
+        ),
+        ([5], r"0: .*dictionary \(got 5\)"),
+        ([lr(0.1), "x"], r"1: .*dictionary \(got 'x'\)"),
+        ([[1, 2]], r"0: .*dictionary \(got \[1, 2\]\)"),
+        ([lr(0.1), lr([0.1, 0.2])], r"1\.training\.lr: must be a number.* \(got \[0\.1, 0\.2\]\)"),
+        ([lr(float("nan"))], r"0\.training\.lr: must be a finite number \(got nan\)"),
+    ],
+)
+def test_json_of_something_else_is_refused_with_what_is_meant(values, reason, tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match=r"settings\.json' holds no settings; give the record\.json"):
-        read_settings(path)
-
-
-@pytest.mark.parametrize("values", [{}, lr(0.001), {"format": 1}, {"format": 9}])
-def test_an_object_that_is_no_record_is_refused(values, tmp_path):
-    path = tmp_path / "settings.json"
-    path.write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match="no record of a search"):
+    message = (
+        rf"^'.*settings\.json' holds no settings: {reason}.*; give the record\.json of a search, or a list"
+    )
+    with pytest.raises(ConfigError, match=message):
         read_settings(path)
 
 
