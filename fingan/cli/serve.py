@@ -64,7 +64,7 @@ def serve(
     from fingan.service.telemetry import Prometheus
 
     settings = _configuration(config, sets, registry, replicas)
-    known = authority(host, token_file or _configured(settings), no_auth, console.note)
+    known = authority(host, settings.auth, token_file, no_auth, console.note)
     telemetry = Prometheus()
     with _backend(settings, replicas, telemetry, console) as backend, _jobs(settings, replicas) as jobs:
         run(settings, backend, host, port, known, telemetry, jobs, lambda url: _ready(console, url, settings))
@@ -77,10 +77,6 @@ def _configuration(path: Path | None, sets: list[str] | None, registry: str, rep
     own = [f"replicas.fewest={max(replicas, 1)}", f"replicas.most={max(replicas, 1)}"]
     place = registry if "://" in registry else str(Path(registry).absolute())
     return load_service(path, [*([] if path else [f"registry={place!r}"]), *own, *(sets or [])])
-
-
-def _configured(settings: ServiceConfig) -> Path | None:
-    return None if settings.auth.token_file is None else Path(settings.auth.token_file)
 
 
 @contextmanager

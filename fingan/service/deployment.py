@@ -26,12 +26,12 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from fingan.config import ServiceConfig
-from fingan.errors import ConfigError, FinganError
+from fingan.errors import FinganError
 from fingan.registry import Registry
 from fingan.service.app import create_app
+from fingan.service.authorities import authority_of
 from fingan.service.calls import RowsCall
 from fingan.service.front import Jobs
-from fingan.service.identity import TOKEN_FILE_VARIABLE, Authority, Either, TokenFile
 from fingan.service.problems import Refused
 from fingan.service.sampler import Sampler
 from fingan.service.workbench import Workbench
@@ -138,30 +138,6 @@ class Replicas:
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, FinganError) else error from None
         raise Refused(503, "replica_lost", "the replicas that made these rows were lost; ask again", 5)
-
-
-def authority_of(config: ServiceConfig) -> Authority | None:
-    """Return who knows callers, as configured; None lets everybody in.
-
-    Raises:
-        ConfigError: authentication is required and there is no token file, or it cannot be read.
-    """
-    if not config.auth.required:
-        return None
-    known: list[Authority] = []
-    path = config.auth.token_file or os.environ.get(TOKEN_FILE_VARIABLE)
-    if path:
-        known.append(TokenFile(path))
-    if config.auth.oidc is not None:
-        from fingan.service.oidc import SignedTokens
-
-        known.append(SignedTokens(config.auth.oidc))
-    if not known:
-        raise ConfigError(
-            f"nobody could be let in: set auth.token_file or {TOKEN_FILE_VARIABLE} (`fingan serve "
-            "--add-token NAME --token-file FILE` makes an entry), or auth.oidc"
-        )
-    return Either(*known)
 
 
 def is_paced(config: ServiceConfig) -> bool:

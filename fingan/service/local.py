@@ -17,18 +17,17 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from fingan.config import ServiceConfig
+from fingan.config import AuthConfig, ServiceConfig
 from fingan.errors import ConfigError, FinganError
 from fingan.registry import Registry
 from fingan.service.app import create_app
+from fingan.service.authorities import configured
 from fingan.service.calls import Backend
 from fingan.service.front import Jobs
 from fingan.service.identity import (
-    TOKEN_FILE_VARIABLE,
     Authority,
     Caller,
     OneToken,
-    TokenFile,
     new_token,
     write_private,
 )
@@ -59,15 +58,16 @@ def own_token_place() -> Path:
 
 
 def authority(
-    host: str, token_file: Path | None, no_auth: bool, say: Callable[[str], None]
+    host: str, auth: AuthConfig, token_file: Path | None, no_auth: bool, say: Callable[[str], None]
 ) -> Authority | None:
     """Return who knows callers; None lets everybody in.
 
-    Without a file a token is made, or taken again from where an earlier service left it.
+    Where nothing is configured a token is made, or taken again from where an earlier service left it.
 
     Args:
         host: that the service listens on.
-        token_file: of hashed tokens; the environment's where None.
+        auth: token file and identity provider, as configured.
+        token_file: of hashed tokens, instead of the configured one.
         no_auth: let everybody in.
         say: is told where the token lies.
 
@@ -81,9 +81,9 @@ def authority(
                 "listen on 127.0.0.1, or give a --token-file"
             )
         return None
-    given = token_file or os.environ.get(TOKEN_FILE_VARIABLE)
-    if given:
-        return TokenFile(given)
+    known = configured(auth, token_file)
+    if known is not None:
+        return known
     place = own_token_place()
     try:
         token = place.read_text(encoding="ascii").strip() if place.exists() else ""

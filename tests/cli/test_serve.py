@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import fingan
 from fingan.cli.app import run
 from tests import tiny
+from tests.service.providers import ISSUER, Provider, public, token
 from tests.service.services import publish
 
 
@@ -74,6 +76,21 @@ def test_from_start_to_end(registry: Path, tmp_path: Path) -> None:
         assert [one["id"] for one in fingan.Client(url, token).jobs()] == [job["id"]]
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) in (0, 130)
+
+
+def test_tokens_of_an_identity_provider_are_believed(registry: Path, tmp_path: Path) -> None:
+    key, provider = rsa.generate_private_key(65537, 2048), Provider()
+    provider.publish(public(key, "first"))
+    config = tmp_path / "service.yaml"
+    oidc = {"issuer": ISSUER, "audience": "fingan", "keys_url": provider.url}
+    config.write_text(json.dumps({"registry": str(registry), "auth": {"oidc": oidc}}))
+    words = ["--replicas", "0", "--config", str(config)]
+    with provider.answering(), started(registry, tmp_path, *words) as (url, _):
+        signed = {"Authorization": f"Bearer {token(key)}"}
+        assert requests.get(f"{url}/v1/models", headers=signed, timeout=10).status_code == 200
+        foreign = {"Authorization": f"Bearer {token(rsa.generate_private_key(65537, 2048))}"}
+        assert requests.get(f"{url}/v1/models", headers=foreign, timeout=10).status_code == 401
+    assert not (tmp_path / "fingan" / "token").exists(), "a token was made although a provider is configured"
 
 
 @pytest.mark.slow

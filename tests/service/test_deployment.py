@@ -18,7 +18,8 @@ from ray import serve
 from fingan.config import ServiceConfig
 from fingan.generator import load
 from fingan.registry import Registry
-from fingan.service.deployment import Replicas, application, authority_of, replicas
+from fingan.service.authorities import authority_of
+from fingan.service.deployment import Replicas, application, replicas
 from fingan.service.identity import add_token
 from tests.cluster.heads import free_port
 from tests.service.services import Service, service
