@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import document
-from benchmarks.registry import NAMES, load
+from benchmarks.registry import COMMANDS, NAMES, load
 
 
 def main(arguments: list[str]) -> None:
@@ -16,11 +16,9 @@ def main(arguments: list[str]) -> None:
         document.main([])
         return
     name, *rest = arguments
-    if name == "document":
-        document.main(rest)
-        return
-    if name not in NAMES:
-        sys.exit(f"unknown benchmark {name!r}; known: {', '.join([*NAMES, 'document'])}")
+    known = (*NAMES, *COMMANDS)
+    if name not in known:
+        sys.exit(f"unknown benchmark {name!r}; known: {', '.join(known)}")
     load(name).main(rest)
 
 

@@ -25,6 +25,9 @@ NAMES = (
     "bulk",
 )
 
+COMMANDS = ("document", "settings")
+"""Modules with `main(arguments)` that write down elsewhere what benchmarks have found."""
+
 
 class Benchmark(Protocol):
     """What a benchmark's module offers."""

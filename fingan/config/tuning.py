@@ -134,6 +134,7 @@ class TuneConfig(Section):
         None, description="keys with choices or a span (low, high, log); null: the space for tables"
     )
     trials: int = Field(40, ge=1, le=100_000, description="settings that are tried")
+    shipped: bool = Field(True, description="begin also with settings that worked for tables of a like shape")
     time_budget: Duration | None = Field(
         None, description="stop trying after this long by the clock, and go on with the finalists"
     )

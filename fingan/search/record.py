@@ -46,6 +46,7 @@ class Trial:
             ideal; None where it was not measured.
         error: why it failed.
         workers: it trained on.
+        given: whether its number is that of a setting from earlier searches, tried before any proposal.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Trial:
     memorisation: float | None = None
     error: str = ""
     workers: int = 1
+    given: bool = False
 
     @property
     def score(self) -> float | None:

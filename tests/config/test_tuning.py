@@ -36,6 +36,7 @@ def test_the_defaults_are_those_of_the_contract():
     assert tune.model_dump(mode="json") == {
         "space": None,
         "trials": 40,
+        "shipped": True,
         "time_budget": None,
         "trial_budget": "1m",
         "trial_steps": None,
@@ -88,6 +89,7 @@ def test_the_whole_section_is_read_back(tmp_path):
     values = {
         "space": {"training.lr": {"low": 0.001, "high": 0.1, "log": True}, "objective.name": ["minimax"]},
         "trials": 7,
+        "shipped": False,
         "time_budget": "2h",
         "trial_budget": "90s",
         "trial_steps": 30,

@@ -28,6 +28,7 @@ TRIALS = st.builds(
     memorisation=st.none() | st.floats(0.0, 1.0),
     error=st.text(max_size=20),
     workers=st.integers(1, 8),
+    given=st.booleans(),
 )
 
 

@@ -21,6 +21,7 @@ from fingan.registry import Registry, check_name
 from fingan.search import Finalist, Params, Record, SearchSpace
 from fingan.search.population import mutable
 from fingan.search.shape import shape_of
+from fingan.search.shipped import beginnings
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def tune(
         name: the model's name; the data file's stem otherwise.
         resume: continue the newest unfinished search of that name, with its own configuration; of
             `config` only `compute` counts.
-        first: settings to begin with, as from earlier searches.
+        first: settings to begin with, as from earlier searches; shipped ones follow (`tune.shipped`).
         listener: whom to tell.
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
         allow_open_dashboard: accept a Ray whose dashboard asks for no token.
@@ -126,10 +127,10 @@ class _Search:
         space = space.fitting(len(prepared.encoded))
         facts = {"rows": prepared.rows, "schema": prepared.schema.fingerprint()}
         if folder is None:
+            shape = shape_of(prepared.schema, prepared.rows)
+            first = beginnings(space, shape, first)
             asked = {"config": to_mapping(config), "first": first, "data": facts, "command": self.command}
-            folder = SearchFolder.create(
-                root, self.name, {**asked, "shape": shape_of(prepared.schema, prepared.rows)}
-            )
+            folder = SearchFolder.create(root, self.name, {**asked, "shape": shape})
         elif folder.read()["data"] != facts:
             raise ConfigError(
                 f"the unfinished search of {self.name!r} was started on other data; "

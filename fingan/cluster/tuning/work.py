@@ -209,7 +209,9 @@ class Work:
     def note(self, status: str) -> Record:
         """Write the record and the page of what is known, and return the record."""
         known, config = self.folder.read(), self.space.base
-        trials = self.folder.all_trials()
+        # After the base's trial, those with given settings come first.
+        given = range(1, 1 + len(known.get("first", ())))
+        trials = [replace(trial, given=trial.number in given) for trial in self.folder.all_trials()]
         order = self.standing()
         self.folder.note(seconds=round(self.seconds, 1))
         record = Record(

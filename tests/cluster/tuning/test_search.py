@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from fingan.errors import ConfigError, FinganError
 from fingan.generator import load
 from fingan.registry import Registry
-from fingan.search import Record, read_record
+from fingan.search import Record, Trial, read_record
+from fingan.search.shipped import Entry, Shape, write_entries
 from tests.cluster.tuning.searches import Listener, folder_of, search
 
 HARSH = (
@@ -153,3 +156,41 @@ def test_a_search_of_a_name_that_is_going_on_is_refused(tmp_path):
 
     with leased(place(runs_root(tmp_path), "m") / "lease.json", "m"), pytest.raises(UserError):
         search(tmp_path)
+
+
+def stops_at_the_second_trial() -> Listener:
+    """Return one that raises KeyboardInterrupt in the calling thread, once the second trial has begun."""
+    pressed = []
+
+    def look(trials: list[Trial]) -> None:
+        if not pressed and any(trial.number == 1 for trial in trials):
+            pressed.append(True)
+            raise KeyboardInterrupt
+
+    return Listener(on_trials=look)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "scheduler"),
+    [
+        (True, "asha"),
+        pytest.param(False, "asha", marks=pytest.mark.slow),
+        pytest.param(True, "population", marks=pytest.mark.slow),
+    ],
+)
+def test_shipped_settings_are_tried_right_after_the_base_where_they_are_wanted(
+    wanted, scheduler, tmp_path, monkeypatch
+):
+    rates = {"training.lr": 0.0023, "training.batch_size": 128}
+    # A population varies no widths, the other search does: each finds its own.
+    params = rates if scheduler == "population" else {**rates, "network.width": 8}
+    shape, day = Shape(rows=1000, columns=10, categories=0.5), date(2026, 1, 31)
+    write_entries(tmp_path / "settings.json", [Entry(shape, 60.0, "", day, params, (0.3,), (0.4,), 0)])
+    monkeypatch.setattr("fingan.search.shipped.SETTINGS", tmp_path / "settings.json")
+    kept = (f"tune.shipped={wanted}", f"tune.scheduler={scheduler}", "tune.trial_steps=4000")
+    stopped = search(tmp_path / "models", *kept, listener=stops_at_the_second_trial())
+    assert stopped.interrupted
+    begun = {t.number: t for t in read_record(stopped.folder / "record.json").trials}
+    assert (begun[1].params == params) is wanted
+    assert [number for number, trial in begun.items() if trial.given] == ([1] if wanted else [])
+    assert folder_of(tmp_path / "models").read()["first"] == ([params] if wanted else [])
