@@ -127,7 +127,8 @@ class JobBook:
         """Go on with the jobs that nobody works at any more; return how many."""
         taken = 0
         for job in reversed(self._names()):
-            if job in self._ended or self._entry(job) is None:
+            entry = None if job in self._ended else self._entry(job)
+            if entry is None:
                 continue
             if self._written(job).get("status") in _ENDED:
                 self._ended.add(job)
@@ -137,7 +138,7 @@ class JobBook:
                     continue
                 work = _Work(self, job)
                 work.write(status="queued")
-                self._submit(job, work)
+                self._submit(job, work, entry["wanted"])
                 taken += 1
         return taken
 
@@ -163,7 +164,7 @@ class JobBook:
             # Names in the order of time, so that the newest are found without reading all.
             milliseconds = int(now.timestamp() * 1000) % 86_400_000
             job = f"{now:%Y%m%d}-{milliseconds:08x}{secrets.token_hex(4)}"
-            entry = {"id": job, "caller": caller, "created": now.isoformat(), "wanted": dict(wanted)}
+            entry: Json = {"id": job, "caller": caller, "created": now.isoformat(), "wanted": dict(wanted)}
             try:
                 self._write_status(job, status="queued", **dict.fromkeys(_COUNTS, 0))
                 # Last: from now on there is such a job, whatever becomes of this process.
@@ -171,15 +172,15 @@ class JobBook:
             except (OSError, pa.ArrowException) as error:
                 log.error("a job cannot be written down", exc_info=error)
                 raise Refused(503, "no_place", "no job can be written down; ask later", 60) from error
-            self._submit(job, _Work(self, job))
+            self._submit(job, _Work(self, job), entry["wanted"])
         found = self._status(job, caller)
         if found is None:
             raise Refused(503, "job_lost", "the job's folder cannot be read; start it again", 10)
         return found
 
-    def _submit(self, job: str, work: _Work) -> None:
+    def _submit(self, job: str, work: _Work, wanted: Json) -> None:
         self._own[job] = work
-        work.future = self._pool.submit(self._work, job, work)
+        work.future = self._pool.submit(self._work, job, work, wanted)
         if not self._is_beating:
             self._is_beating = True
             self._begin(self._beat)
@@ -206,15 +207,14 @@ class JobBook:
             for work in own:
                 work.beat()
 
-    def _work(self, job: str, work: _Work) -> None:
+    def _work(self, job: str, work: _Work, wanted: Json) -> None:
         try:
-            entry = self._entry(job)
-            if entry is None or self._is_cancelled(job):
+            if self._is_cancelled(job):
                 work.write(status="cancelled")
                 return
             work.write(status="running")
             whole = self._writer(
-                entry["wanted"],
+                wanted,
                 below(below(self._place, job), "rows"),
                 work.progress,
                 lambda: work.stop.is_set() or self._is_cancelled(job),

@@ -1,4 +1,4 @@
-"""Jobs: written down before they begin, ended as they are told, and taken up when their front is gone."""
+"""Jobs: written down before they begin, ended as they are told, and seen by their caller only."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow.fs as pafs
 import pytest
@@ -20,141 +18,20 @@ from fingan.errors import DataError
 from fingan.service import folder, jobs
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from fingan.service.problems import Refused
-from fingan.types import Json
-
-NOW = 1_700_000_000.0
-WANTED = {"model": "tiny:1", "rows": 300, "seed": 7, "where": {"city": "Köln \ud800"}, "partition_rows": 100}
-PATIENCE = 5.0
-
-
-class Clock:
-    """Seconds since 1970 that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Killed(BaseException):
-    """The process is gone: nothing more is written."""
-
-
-class Writer:
-    """Writes three parts, one file each, and goes on where a folder ends.
-
-    Attributes:
-        open: parts are written while it is set.
-        error: is raised after the first part, while there is one.
-        calls: folders it was called with.
-    """
-
-    def __init__(self) -> None:
-        self.open = threading.Event()
-        self.open.set()
-        self.begun = threading.Semaphore(0)
-        self.error: BaseException | None = None
-        self.calls: list[str] = []
-        self.wanted: list[Mapping[str, Any]] = []
-
-    def __call__(
-        self,
-        wanted: Mapping[str, Any],
-        place: str,
-        on_progress: Callable[[int, int, int], None],
-        should_stop: Callable[[], bool],
-    ) -> bool:
-        self.calls.append(place)
-        self.wanted.append(wanted)
-        folder = Path(place.removeprefix("file://"))
-        folder.mkdir(exist_ok=True)
-        for number in range(3):
-            if number == 1:
-                self.begun.release()
-                assert self.open.wait(PATIENCE)
-            if should_stop():
-                return False
-            (folder / f"part-{number}").write_text("rows")
-            on_progress(100 * (number + 1), number + 1, 3)
-            if self.error is not None:
-                raise self.error
-        return True
-
-
-class Desk:
-    """A place for jobs, the fronts that share it, and the tests' view of both."""
-
-    def __init__(self, folder: Path, url: bool) -> None:
-        self.folder, self.clock, self.writer = folder / "jobs", Clock(), Writer()
-        self._place = self.folder.as_uri() if url else str(self.folder)
-        self._books: list[JobBook] = []
-
-    def book(self, writer: Writer | None = None, **limits: int) -> JobBook:
-        wanted = LimitsConfig(**{"jobs": 1, "jobs_waiting": 3, **limits})
-        self._books.append(JobBook(self._place, writer or self.writer, wanted, self.clock))
-        return self._books[-1]
-
-    def close(self) -> None:
-        self.writer.open.set()
-        for book in self._books:
-            book.close()
-
-    def file(self, job: str, name: str = "_status.json") -> Path:
-        return self.folder / job / name
-
-
-BOTH = pytest.mark.parametrize("desk", ["folder", "url"], indirect=True)
-
-
-@pytest.fixture
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    found = Desk(tmp_path, getattr(request, "param", "folder") == "url")
-    yield found
-    found.close()
-
-
-def start(book: JobBook, caller: str = "anna", **wanted: Any) -> str:
-    return str(asyncio.run(book.start({**WANTED, **wanted}, caller))["id"])
-
-
-def status(book: JobBook, job: str, caller: str | None = "anna") -> Json | None:
-    return asyncio.run(book.status(job, caller))
-
-
-def cancel(book: JobBook, job: str, caller: str | None = "anna") -> Json | None:
-    return asyncio.run(book.cancel(job, caller))
-
-
-def listed(book: JobBook, caller: str | None = "anna") -> list[str]:
-    return [entry["id"] for entry in asyncio.run(book.listing(caller))]
-
-
-def until(book: JobBook, job: str, *wanted: str) -> Json:
-    """Return a job's status once it is one of these."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = status(book, job, None)
-        if found is not None and found["status"] in wanted:
-            return found
-        assert time.monotonic() < deadline, f"{job} is {found}"
-        time.sleep(0.002)
-
-
-def crashed(desk: Desk, **wanted: Any) -> str:
-    """Leave a job as a front leaves it that is killed in the midst of it."""
-    writer = Writer()
-    writer.error = Killed()
-    book = desk.book(writer)
-    job = start(book, **wanted)
-    deadline = time.monotonic() + PATIENCE
-    while book._own:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    found = status(book, job)
-    assert found is not None
-    assert found["status"] == "running"
-    return job
+from tests.service.jobs.desk import (
+    BOTH,
+    PATIENCE,
+    WANTED,
+    Clock,
+    Desk,
+    Writer,
+    cancel,
+    crashed,
+    listed,
+    start,
+    status,
+    until,
+)
 
 
 @BOTH
@@ -373,38 +250,6 @@ def test_so_many_jobs_wait_and_no_more(desk: Desk) -> None:
         until(book, job, "done")
 
 
-@BOTH
-def test_a_job_of_a_front_that_was_killed_is_taken_up_when_it_is_silent(desk: Desk) -> None:
-    job = crashed(desk)
-    book = desk.book()
-    desk.clock.now += ALIVE_SECONDS - 1
-    assert book.take_up() == 0
-    desk.clock.now += 1
-    assert book.take_up() == 1
-    assert book.take_up() == 0
-    done = until(book, job, "done")
-    assert done["rows_done"] == 300
-    assert desk.writer.wanted == [WANTED]
-    assert desk.writer.calls[0].endswith(f"{job}/rows")
-
-
-def test_a_front_goes_on_looking_for_jobs_that_others_leave(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "ALIVE_SECONDS", 0.05)
-    elsewhere = Desk(tmp_path / "elsewhere", url=False)
-    left = [crashed(elsewhere), crashed(elsewhere)]
-    elsewhere.close()
-    desk.folder.mkdir()
-    book = JobBook.of(ServiceConfig(jobs_place=str(desk.folder)), desk.writer)
-    try:
-        for job in left:
-            (elsewhere.folder / job).rename(desk.folder / job)
-            until(book, job, "done")
-    finally:
-        book.close()
-
-
 def test_jobs_lie_in_the_registry_unless_another_place_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,137 +266,6 @@ def test_jobs_lie_in_the_registry_unless_another_place_is_named(
         "s3://bucket/models/.samples?region=eu-central-1",
         "s3://bucket/jobs",
     ]
-
-
-def test_of_several_fronts_one_takes_up_a_job(desk: Desk) -> None:
-    desk.writer.open.clear()
-    job = crashed(desk)
-    desk.clock.now += ALIVE_SECONDS
-    assert [desk.book().take_up() for _ in range(3)] == [1, 0, 0]
-    assert desk.writer.begun.acquire(timeout=PATIENCE)
-    assert len(desk.writer.calls) == 1
-    assert desk.writer.calls[0].endswith(f"{job}/rows")
-
-
-def test_a_cancelled_job_that_is_taken_up_does_not_run(desk: Desk) -> None:
-    job = crashed(desk)
-    desk.file(job, "_cancel").write_bytes(b"")
-    desk.clock.now += ALIVE_SECONDS
-    book = desk.book()
-    assert book.take_up() == 1
-    until(book, job, "cancelled")
-    assert desk.writer.calls == []
-
-
-def test_jobs_that_wait_are_not_taken_away_from_a_front_that_lives(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "BEAT_SECONDS", 0.01)
-    desk.writer.open.clear()
-    book, other = desk.book(), desk.book()
-    working, waiting = start(book), start(book)
-    assert desk.writer.begun.acquire(timeout=PATIENCE)
-    desk.clock.now += ALIVE_SECONDS + 1
-    for job in (working, waiting):
-        deadline = time.monotonic() + PATIENCE
-        while json.loads(desk.file(job).read_text())["seen"] < desk.clock.now:
-            assert time.monotonic() < deadline, "no sign of life"
-            time.sleep(0.002)
-    assert other.take_up() == 0
-    assert [until(book, job, "queued", "running")["status"] for job in (working, waiting)] == [
-        "running",
-        "queued",
-    ]
-    desk.writer.open.set()
-    until(book, waiting, "done")
-    assert len(desk.writer.calls) == 2
-
-
-def test_a_front_that_ends_leaves_its_jobs_to_the_next_at_once(desk: Desk) -> None:
-    desk.writer.open.clear()
-    book = desk.book()
-    working, waiting = start(book), start(book)
-    assert desk.writer.begun.acquire(timeout=PATIENCE)
-    threading.Timer(0.05, desk.writer.open.set).start()
-    book.close()
-    assert not desk.file(working, "rows/part-1").exists()
-    later = desk.book()
-    for job in (working, waiting):
-        found = status(later, job)
-        assert found is not None
-        assert (found["status"], found["finished"]) == ("queued", None)
-    assert later.take_up() == 2
-    for job in (working, waiting):
-        assert until(later, job, "done")["rows_done"] == 300
-
-
-def test_a_front_that_ends_begins_nothing(desk: Desk) -> None:
-    book = desk.book()
-    job = crashed(desk)
-    desk.clock.now += ALIVE_SECONDS
-    book.close()
-    book.close()
-    with pytest.raises(Refused) as caught:
-        start(book)
-    assert caught.value.status == 503
-    assert book.take_up() == 0
-    assert listed(book) == [job]
-
-
-TORN = [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"status": "done"', b"[" * 5000]
-
-
-@pytest.mark.parametrize("content", TORN)
-def test_a_torn_status_hides_nothing_and_is_mended(desk: Desk, content: bytes) -> None:
-    book = desk.book()
-    job, torn = start(book), start(book)
-    for one in (job, torn):
-        until(book, one, "done")
-    desk.file(torn).write_bytes(content)
-    assert set(listed(book)) == {job, torn}
-    found = status(book, torn)
-    assert found is not None
-    assert (found["status"], found["rows_done"]) == ("queued", 0)
-    # What is written of it proves itself, so that it is found to be whole.
-    later = desk.book()
-    assert later.take_up() == 1
-    assert until(later, torn, "done")["rows_done"] == 300
-
-
-@pytest.mark.parametrize("content", [*TORN, b"{}", b'{"wanted": 1, "caller": "anna", "created": ""}'])
-def test_a_torn_job_is_none_and_hides_no_other(desk: Desk, content: bytes) -> None:
-    book = desk.book()
-    job, torn = start(book), start(book)
-    for one in (job, torn):
-        until(book, one, "done")
-    desk.file(torn, "_job.json").write_bytes(content)
-    assert listed(book) == listed(book, None) == [job]
-    assert status(book, torn, None) is None
-    desk.file(torn).unlink()
-    assert desk.book().take_up() == 0
-
-
-def test_a_status_that_was_torn_meanwhile_does_not_stop_the_work(desk: Desk) -> None:
-    desk.writer.open.clear()
-    book = desk.book()
-    first, second = start(book), start(book)
-    assert desk.writer.begun.acquire(timeout=PATIENCE)
-    for job in (first, second):
-        desk.file(job).write_bytes(b"{")
-    desk.writer.open.set()
-    for job in (first, second):
-        until(book, job, "done")
-
-
-def test_other_things_in_the_place_are_passed_over(desk: Desk) -> None:
-    book = desk.book()
-    job = start(book)
-    until(book, job, "done")
-    (desk.folder / "notes").mkdir()
-    (desk.folder / "20240101-0123456789abcdee").write_text("a file")
-    (desk.folder / "20240101-0123456789abcdef").mkdir()
-    assert listed(book, None) == [job]
-    assert book.take_up() == 0
 
 
 def test_the_newest_jobs_of_a_caller_are_listed_first_whoever_else_has_many(
@@ -619,6 +333,19 @@ def test_a_cancellation_that_cannot_be_looked_for_does_not_end_the_work(
 
     monkeypatch.setattr(jobs.Folder, "read", flaky)
     book = desk.book()
+    assert until(book, start(book), "done")["rows_done"] == 300
+
+
+def test_a_job_whose_order_cannot_be_read_when_it_begins_runs_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, read = desk.book(), jobs.Folder.read
+
+    def torn(self: jobs.Folder, *names: str) -> bytes | None:
+        at_work = threading.current_thread().name.startswith("job")
+        return b"{" if at_work and names[-1] == "_job.json" else read(self, *names)
+
+    monkeypatch.setattr(jobs.Folder, "read", torn)
     assert until(book, start(book), "done")["rows_done"] == 300
 
 
