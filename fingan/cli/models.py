@@ -22,9 +22,10 @@ def list_models(registry: RegistryRoot = "registry", as_json: AsJson = False) ->
     store = Registry(registry)
     found, lines = [], []
     for name in store.names():
-        versions, aliases = store.versions(name), store.aliases(name)
-        found.append({"name": name, "versions": versions, "aliases": aliases})
+        versions, aliases, unreadable = store.versions(name), store.aliases(name), store.unreadable(name)
+        found.append({"name": name, "versions": versions, "aliases": aliases, "unreadable": unreadable})
         marks = "".join(f"  {alias} → {version}" for alias, version in aliases.items())
+        marks += "".join(f"\n  {problem}" for problem in unreadable.values())
         lines.append(f"{name}  versions {', '.join(map(str, versions))}{marks}")
     Console(as_json).result({"models": found}, "\n".join(lines) if lines else f"no models in {registry}")
 

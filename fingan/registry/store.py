@@ -133,9 +133,15 @@ class Registry:
         return versions
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Return the aliases of a model and the versions they point at, without `latest`."""
-        found = self._storage.entries(check_name(name), _ALIASES)
-        return {alias: self._alias(name, alias) for alias in sorted(found) if is_name(alias)}
+        """Return the aliases of a model and the versions they point at, without `latest`.
+
+        Those that cannot be read are left out; `unreadable` tells of them.
+        """
+        return {alias: to for alias, to in self._pointers(name).items() if isinstance(to, int)}
+
+    def unreadable(self, name: str) -> dict[str, str]:
+        """Return the aliases of a model that cannot be read, and of each what is wrong and what to do."""
+        return {alias: str(to) for alias, to in self._pointers(name).items() if isinstance(to, BundleError)}
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `alias` point at `version`, in one step, wherever it pointed before.
@@ -150,7 +156,9 @@ class Registry:
 
     def remove_alias(self, name: str, alias: str) -> None:
         """Forget an alias; NotFound if there is none."""
-        self._alias(check_name(name), check_alias(alias))
+        # One that is torn can be forgotten too.
+        with suppress(BundleError):
+            self._alias(check_name(name), check_alias(alias))
         self._storage.delete(name, _ALIASES, alias)
 
     def remove(self, reference: str) -> None:
@@ -159,21 +167,25 @@ class Registry:
         Raises:
             NotFound: no such model, version or alias.
             ConfigError: an alias points at the version.
+            BundleError: an alias cannot be read, so that it may point there.
         """
         if ":" not in reference:
             self.versions(reference)
             self._storage.remove_model(reference)
             return
         ref = self.resolve(reference)
-        for alias, version in self.aliases(ref.name).items():
-            if version == ref.version:
+        for alias, to in self._pointers(ref.name).items():
+            if isinstance(to, BundleError):
+                raise to
+            if to == ref.version:
                 raise ConfigError(f"alias {alias!r} points at {ref}: move or remove the alias first.")
         self._storage.remove_version(*ref)
 
     def show(self, ref: Ref | str) -> Json:
         """Return a version's `name`, `version`, `aliases`, `manifest` and `metrics` (None if it has none).
 
-        Reads two files; `verify` reads them all.
+        `unreadable` holds the model's aliases that cannot be read, and why. Of the version's files two
+        are read; `verify` reads them all.
         """
         ref = self._ref(ref)
         where = self._place(ref)
@@ -182,9 +194,14 @@ class Registry:
         if _METRICS in manifest.files:
             data = checked_file(where, _METRICS, manifest.files[_METRICS], self._reader(ref))
             metrics = load_json(where, _METRICS, data)
-        aliases = [alias for alias, version in self.aliases(ref.name).items() if version == ref.version]
-        described = manifest.model_dump(mode="json")
-        return {**ref._asdict(), "aliases": aliases, "manifest": described, "metrics": metrics}
+        pointers = self._pointers(ref.name)
+        return {
+            **ref._asdict(),
+            "aliases": [alias for alias, to in pointers.items() if to == ref.version],
+            "unreadable": {alias: str(to) for alias, to in pointers.items() if isinstance(to, BundleError)},
+            "manifest": manifest.model_dump(mode="json"),
+            "metrics": metrics,
+        }
 
     def _ref(self, ref: Ref | str) -> Ref:
         # a Ref goes through its text too: nothing reaches a path unchecked
@@ -216,6 +233,18 @@ class Registry:
                 return version
         raise BundleError(f"no version of {name!r} has a sound manifest. The newest: {problems[0]}")
 
+    def _pointers(self, name: str) -> dict[str, int | BundleError]:
+        """Return where the aliases of a model point, or why that cannot be read: one harms no other."""
+        found: dict[str, int | BundleError] = {}
+        for alias in sorted(filter(is_name, self._storage.entries(check_name(name), _ALIASES))):
+            try:
+                found[alias] = self._alias(name, alias)
+            except NotFound:
+                continue  # it was removed meanwhile
+            except BundleError as error:
+                found[alias] = error
+        return found
+
     def _alias(self, name: str, alias: str) -> int:
         place = self._storage.place(name, _ALIASES, alias)
         try:
@@ -226,7 +255,10 @@ class Registry:
         except OSError as error:
             raise failure(f"read {place}", error) from error
         if pointer is None:
-            raise BundleError(f"alias {place} does not hold a version number. Set the alias again.")
+            raise BundleError(
+                f"alias {alias!r} of model {name!r} cannot be read: {place} does not hold a version number. "
+                "Set the alias again, or remove it."
+            )
         return int(pointer[1])
 
 

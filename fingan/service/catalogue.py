@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,6 +21,9 @@ from fingan.service.calls import Backend
 from fingan.service.identity import Caller
 from fingan.service.problems import Refused
 from fingan.types import Json
+
+LISTED_AT_ONCE = 8
+"""Models of a listing that are read at a time: on an object store each takes several round trips."""
 
 Value = TypeVar("Value")
 _RETRY_SECONDS = 10
@@ -82,6 +86,8 @@ class Catalogue:
         self._only = None if only is None else frozenset(only)
         self._names: dict[str, _Name] = {}
         self._most_names = 10_000
+        # Of its own: a long listing must not hold up what other requests read.
+        self._listing = ThreadPoolExecutor(LISTED_AT_ONCE, thread_name_prefix="listing")
 
     async def version(self, reference: str, caller: Caller) -> Version:
         """Return the version that answers for a reference.
@@ -117,42 +123,50 @@ class Catalogue:
 
     async def listing(self, caller: Caller) -> list[Json]:
         """Return what `GET /v1/models` tells, in alphabetical order."""
-        names = await _told(self._registry.names)
-        return [await self._summary(name) for name in names if self._served(name, caller)]
+        names = [name for name in await _told(self._registry.names) if self._served(name, caller)]
+        loop = asyncio.get_running_loop()
+        found = await asyncio.gather(
+            *(loop.run_in_executor(self._listing, self._read, name) for name in names)
+        )
+        return [self._summary(summary) for summary in found]
 
     async def aliases(self, name: str) -> dict[str, int]:
-        """Return the aliases of a model."""
+        """Return the aliases of a model that can be read."""
         return await _told(self._registry.aliases, name)
 
     def ready(self) -> list[str]:
         """Return the references that have a version."""
         return sorted(key for key, known in self._names.items() if known.version is not None)
 
-    async def _summary(self, name: str) -> Json:
-        known = self._names.get(f"{name}:{LATEST}")
+    def _summary(self, read: Json) -> Json:
+        """Return what was read of a model, with the problem that the front itself has with it."""
+        known = self._names.get(f"{read['name']}:{LATEST}")
+        return read if known is None or known.problem is None else {**read, "problem": known.problem}
+
+    def _read(self, name: str) -> Json:
+        """Read what the listing tells of a model; its errors are told without their places."""
         summary: Json = {"name": name, "latest": None, "versions": [], "aliases": {}, "problem": None}
         try:
-            summary["versions"] = await asyncio.to_thread(self._registry.versions, name)
-            shown = await asyncio.to_thread(self._registry.show, name)
+            summary["versions"] = self._registry.versions(name)
+            shown = self._registry.show(name)
             summary |= {
                 "latest": shown["version"],
                 "kind": shown["manifest"]["fields"].get("kind"),
                 "created": shown["manifest"]["created"],
-                "aliases": await asyncio.to_thread(self._registry.aliases, name),
+                "aliases": self._registry.aliases(name),
+                "unreadable": {alias: _torn(alias) for alias in shown["unreadable"]},
             }
         except FinganError:
-            summary |= await self._torn(name)
-        if known is not None and known.problem is not None:
-            summary["problem"] = known.problem
+            summary |= self._unshown(name)
         return summary
 
-    async def _torn(self, name: str) -> Json:
+    def _unshown(self, name: str) -> Json:
         """Return what can be told of a model that the registry cannot show."""
         try:
-            latest = await asyncio.to_thread(self._registry.resolve, name)
+            latest = self._registry.resolve(name)
         except FinganError:
             return {"problem": "no version of this model is sound"}
-        problem = "an alias or the metrics of this model are damaged; set the alias or publish it again"
+        problem = "the metrics of this model, or its folder of aliases, are damaged; publish it again"
         return {"latest": latest.version, "problem": problem}
 
     def _served(self, name: str, caller: Caller) -> bool:
@@ -195,7 +209,9 @@ class Catalogue:
             self._names.pop(f"{name}:{selector}", None)
             raise _unknown(name, selector) from error
         except FinganError:
-            known.problem = f"no version of {name!r} that {selector!r} could mean is sound"
+            of_version = selector == LATEST or selector.isdecimal()
+            unsound = f"no version of {name!r} that {selector!r} could mean is sound"
+            known.problem = unsound if of_version else _torn(selector)
             return
         await self._switch(target, known)
         if known.version is None and selector == LATEST and target.version in known.broken:
@@ -250,6 +266,10 @@ async def _told(function: Callable[..., Value], *arguments: Any) -> Value:
         raise Refused(404, "not_found", "there is no such model, version or alias") from error
     except FinganError as error:
         raise Refused(503, "registry", "the registry cannot be read now", _RETRY_SECONDS) from error
+
+
+def _torn(alias: str) -> str:
+    return f"the alias {alias!r} cannot be read; set it again"
 
 
 def _unknown(name: str, selector: str = LATEST) -> Refused:

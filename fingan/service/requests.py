@@ -105,6 +105,9 @@ class ModelSummary(BaseModel):
     latest: int | None
     versions: list[int]
     aliases: dict[str, int]
+    unreadable: dict[str, str] = Field(
+        default_factory=dict, description="aliases that cannot be read, and what to do"
+    )
     problem: str | None
     kind: str | None = None
     created: str | None = None

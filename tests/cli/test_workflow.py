@@ -222,6 +222,10 @@ def test_models_show_verify_alias_and_rm(command, tmp_path):
     assert command("models", "alias", "loans", "production", "1", *registry)[0] == 0
     assert command("models", "verify", "loans:production", *registry)[1]["model"] == "loans:1"
     assert command("models", "rm", "loans:1", *registry)[0] == 2  # an alias points at it
+    (tmp_path / "models" / "loans" / "aliases" / "production").write_bytes(b"")
+    (listed,) = command("models", "list", *registry)[1]["models"]
+    assert (listed["versions"], listed["aliases"]) == ([1], {})
+    assert "Set the alias again" in listed["unreadable"]["production"]
     assert command("models", "alias", "loans", "production", "--remove", *registry)[0] == 0
     assert command("models", "rm", "loans:1", *registry)[0] == 0
     code, result, _ = command("models", "show", "loans", *registry)

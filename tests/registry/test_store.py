@@ -140,6 +140,56 @@ class TestAliases:
         with pytest.raises(BundleError, match="aliases/live does not hold a version number"):
             place.registry.resolve("demo:live")
 
+    def test_a_torn_one_harms_no_version_and_no_other_alias(self, place: Place, bundle: Path) -> None:
+        registry = place.registry
+        for _ in range(2):
+            registry.publish("demo", bundle)
+        registry.set_alias("demo", "best", 1)
+        registry.set_alias("demo", "live", 2)
+        place.write("demo/aliases/live", b"one")
+        assert registry.aliases("demo") == {"best": 1}
+        for reference in ("demo", "demo:1", "demo:2", "demo:best"):
+            shown = registry.show(reference)
+            assert shown["aliases"] == (["best"] if shown["version"] == 1 else [])
+            assert shown["unreadable"] == registry.unreadable("demo")
+            assert read_bundle(registry.fetch(reference)).documents == DOCUMENTS
+            json.dumps(shown)
+        ((alias, problem),) = registry.unreadable("demo").items()
+        assert alias == "live"
+        assert problem.startswith("alias 'live' of model 'demo' cannot be read")
+        assert "Set the alias again" in problem
+        registry.set_alias("demo", "live", 2)
+        assert (registry.aliases("demo"), registry.unreadable("demo")) == ({"best": 1, "live": 2}, {})
+
+    def test_a_torn_one_can_be_forgotten(self, place: Place, bundle: Path) -> None:
+        place.registry.publish("demo", bundle)
+        place.registry.set_alias("demo", "live", 1)
+        place.write("demo/aliases/live", b"")
+        # It may point at this version: nobody can tell.
+        with pytest.raises(BundleError, match="alias 'live' of model 'demo' cannot be read"):
+            place.registry.remove("demo:1")
+        place.registry.remove_alias("demo", "live")
+        assert place.registry.unreadable("demo") == {}
+        place.registry.remove("demo:1")
+        assert place.registry.names() == []
+
+    def test_one_that_is_removed_while_they_are_read_is_not_there(
+        self, place: Place, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.registry.publish("demo", bundle)
+        for alias in ("best", "live"):
+            place.registry.set_alias("demo", alias, 1)
+        entries = place.registry._storage.entries
+
+        def late(*parts: str) -> dict[str, bool]:
+            found = entries(*parts)
+            if parts[-1] == "aliases" and "live" in found:
+                place.registry._storage.delete("demo", "aliases", "live")
+            return found
+
+        monkeypatch.setattr(place.registry._storage, "entries", late)
+        assert place.registry.aliases("demo") == {"best": 1}
+
 
 class TestRemove:
     def test_a_number_never_comes_back(self, registry: Registry, bundle: Path) -> None:

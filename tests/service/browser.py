@@ -18,6 +18,47 @@ import aiohttp
 import pytest
 
 WAIT = 15.0
+OUTSIDE = """
+[...document.querySelectorAll('button, input, select, h2, h3, figure, .box')]
+  .filter((e) => {
+    const box = e.getBoundingClientRect();
+    return box.width && (box.right > innerWidth + 1 || box.left < -1);
+  })
+  .map((e) => e.outerHTML.slice(0, 80))
+"""
+"""Finds what reaches beyond the sides of the window."""
+
+CONTRAST = """
+(() => {
+  const rgb = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  const paper = (e) => {
+    for (; e; e = e.parentElement) {
+      const found = rgb(getComputedStyle(e).backgroundColor);
+      if (found.length < 4 || found[3] > 0) return found;
+    }
+    return [255, 255, 255];
+  };
+  const own = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  const poor = [];
+  const bar = rgb(getComputedStyle(document.querySelector('svg .bar')).fill);
+  for (const e of document.querySelectorAll('body *:not(script):not(style):not(noscript)')) {
+    if (!e.checkVisibility() || e.disabled) continue;
+    const style = getComputedStyle(e);
+    const ink = rgb(e.namespaceURI.endsWith('svg') ? style.fill : style.color);
+    if (own(e) && ratio(ink, paper(e)) < 4.5) poor.push(`${e.tagName} ${e.textContent.slice(0, 30)}`);
+    if (['INPUT', 'SELECT', 'BUTTON'].includes(e.tagName) && !e.classList.contains('model')
+        && ratio(rgb(style.borderTopColor), paper(e.parentElement)) < 3) poor.push(`border ${e.id}`);
+    if (e.classList.contains('bar') && ratio(rgb(style.fill), paper(e)) < 3) poor.push('bar');
+    if (e.matches('svg .outline') && ratio(rgb(style.stroke), bar) < 3) poor.push('outline');
+  }
+  return [...new Set(poor)];
+})()
+"""
+"""Finds text, borders and bars that stand out too little from what is behind them."""
 
 
 def chromium() -> str:

@@ -15,7 +15,7 @@ import pytest
 from fingan.service.marginals import marginals
 from tests import tiny
 from tests.service import services
-from tests.service.browser import Browser, browsing, chromium
+from tests.service.browser import CONTRAST, OUTSIDE, Browser, browsing, chromium
 from tests.service.stub import NAUGHTY, TOKEN, Stub, serving
 
 MODEL = "loans"
@@ -146,6 +146,13 @@ def test_a_model_is_shown_with_what_was_measured_its_columns_and_its_card(chosen
     assert "fingan" in chosen.text(".card-text")
     assert chosen.run("document.querySelectorAll('.card-text table tbody tr').length") == 11
     assert chosen.run("document.activeElement.id") == "h-model"
+
+
+def test_an_alias_that_cannot_be_read_is_named_and_the_model_is_ready(inside):
+    shown = inside.text(".model")
+    assert "champion → 1" in shown
+    assert "torn cannot be read" in shown
+    assert "ready" in shown
 
 
 def test_a_model_that_cannot_be_loaded_says_so_and_when_to_come_back(inside):
@@ -364,43 +371,3 @@ def test_it_fits_the_window_and_can_be_read(chosen, width, scheme, tmp_path):
     assert chosen.run(CONTRAST) == []
     chosen.picture(tmp_path / f"{width}-{scheme}.png")
     assert (tmp_path / f"{width}-{scheme}.png").stat().st_size > 20_000
-
-
-OUTSIDE = """
-[...document.querySelectorAll('button, input, select, h2, h3, figure, .box')]
-  .filter((e) => {
-    const box = e.getBoundingClientRect();
-    return box.width && (box.right > innerWidth + 1 || box.left < -1);
-  })
-  .map((e) => e.outerHTML.slice(0, 80))
-"""
-CONTRAST = """
-(() => {
-  const rgb = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-  const light = (c) => c.slice(0, 3).map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
-  const paper = (e) => {
-    for (; e; e = e.parentElement) {
-      const found = rgb(getComputedStyle(e).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found;
-    }
-    return [255, 255, 255];
-  };
-  const own = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-  const poor = [];
-  const bar = rgb(getComputedStyle(document.querySelector('svg .bar')).fill);
-  for (const e of document.querySelectorAll('body *:not(script):not(style):not(noscript)')) {
-    if (!e.checkVisibility() || e.disabled) continue;
-    const style = getComputedStyle(e);
-    const ink = rgb(e.namespaceURI.endsWith('svg') ? style.fill : style.color);
-    if (own(e) && ratio(ink, paper(e)) < 4.5) poor.push(`${e.tagName} ${e.textContent.slice(0, 30)}`);
-    if (['INPUT', 'SELECT', 'BUTTON'].includes(e.tagName) && !e.classList.contains('model')
-        && ratio(rgb(style.borderTopColor), paper(e.parentElement)) < 3) poor.push(`border ${e.id}`);
-    if (e.classList.contains('bar') && ratio(rgb(style.fill), paper(e)) < 3) poor.push('bar');
-    if (e.matches('svg .outline') && ratio(rgb(style.stroke), bar) < 3) poor.push('outline');
-  }
-  return [...new Set(poor)];
-})()
-"""

@@ -61,9 +61,11 @@ function listModels() {
 
 function modelButton(model) {
   const aliases = Object.entries(model.aliases ?? {}).map(([name, version]) => `${name} → ${version}`);
+  const unreadable = Object.keys(model.unreadable ?? {}).map((name) => `${name} cannot be read`);
   const about = [
     many((model.versions ?? []).length, "version"),
     ...aliases,
+    ...unreadable,
     model.kind,
     model.created && minute(model.created).slice(0, 10),
   ];
