@@ -20,8 +20,15 @@ _SLACK = 0.001
 
 @dataclass
 class _Bucket:
+    """Holds `level` rows at the time `filled`, and gets `rate` rows a minute."""
+
+    rate: int
     level: float
     filled: float
+
+    def at(self, now: float) -> float:
+        """Return how many rows it holds by now."""
+        return min(float(self.rate), self.level + (now - self.filled) * self.rate / _MINUTE)
 
 
 class Quotas:
@@ -29,7 +36,8 @@ class Quotas:
 
     A bucket holds one minute's rows and fills evenly. A request for more than a bucket holds is
     granted when the bucket is full, and leaves it in debt: large answers are possible, and slow
-    down what follows.
+    down what follows. A bucket that is full again is dropped: there are as many as callers whose
+    debts are open, and not as many as names that a provider gave out.
 
     Args:
         rows_per_minute: of callers who have no quota of their own; None for no limit.
@@ -39,6 +47,7 @@ class Quotas:
     def __init__(self, rows_per_minute: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._default, self._clock = rows_per_minute, clock
         self._buckets: dict[str, _Bucket] = {}
+        self._swept = clock()
 
     def take(self, caller: Caller, rows: int) -> None:
         """Take rows from a caller's bucket.
@@ -50,9 +59,11 @@ class Quotas:
         if rate is None:
             return
         now = self._clock()
-        bucket = self._buckets.setdefault(caller.name, _Bucket(float(rate), now))
-        bucket.level = min(float(rate), bucket.level + (now - bucket.filled) * rate / _MINUTE)
-        bucket.filled = now
+        self._sweep(now)
+        bucket = self._buckets.setdefault(caller.name, _Bucket(rate, float(rate), now))
+        # The quota may have changed meanwhile.
+        bucket.rate = rate
+        bucket.level, bucket.filled = bucket.at(now), now
         missing = (min(rows, rate) - bucket.level) * _MINUTE / rate
         if missing > _SLACK:
             seconds = math.ceil(missing)
@@ -69,3 +80,10 @@ class Quotas:
         bucket = self._buckets.get(caller.name)
         if bucket is not None:
             bucket.level += rows
+
+    def _sweep(self, now: float) -> None:
+        """Drop the buckets that are full; a minute fills one without a debt."""
+        if now - self._swept >= _MINUTE:
+            self._swept = now
+            held = self._buckets.items()
+            self._buckets = {name: bucket for name, bucket in held if bucket.at(now) < bucket.rate}

@@ -118,6 +118,30 @@ def test_what_is_given_back_can_be_taken_again(quotas: Quotas, clock: Clock) -> 
     quotas.give_back(Caller("who has taken nothing"), 10)
 
 
+def test_callers_who_are_gone_are_forgotten_and_debtors_are_not(quotas: Quotas, clock: Clock) -> None:
+    quotas.take(Caller("debtor"), 600)
+    for minute in range(5):
+        for number in range(100):
+            quotas.take(Caller(f"provider {minute} {number}"), 60)
+        assert len(quotas._buckets) == 101
+        clock.now += 60.0
+    assert refused(quotas, Caller("debtor"), 1) == 241
+    assert list(quotas._buckets) == ["debtor"]
+    clock.now += 300.0
+    quotas.take(ANNA, 60)
+    assert list(quotas._buckets) == ["anna"]
+
+
+def test_who_is_forgotten_meanwhile_gets_no_more_by_giving_back(quotas: Quotas, clock: Clock) -> None:
+    quotas.take(ANNA, 60)
+    clock.now += 60.0
+    quotas.take(BERT, 1)
+    assert "anna" not in quotas._buckets
+    quotas.give_back(ANNA, 60)
+    quotas.take(ANNA, 60)
+    assert refused(quotas, ANNA, 60) == 60
+
+
 def waiting(quotas: Quotas, rows: int) -> int | None:
     """Take rows; return the seconds to wait where they are refused."""
     try:
