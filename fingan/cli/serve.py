@@ -94,9 +94,10 @@ def _backend(
 
     console.stage("starting the replicas")
     # One more for every job: they must not wait for replicas that never end.
-    needed = settings.replicas.most * max(1, round(settings.replicas.cpus)) + settings.limits.jobs
+    own = settings.replicas
+    compute = ComputeConfig(workers=own.most * max(1, round(own.cpus)) + settings.limits.jobs)
     with (
-        ray_session(ComputeConfig(workers=needed)) as session,
+        ray_session(compute, more_gpus=own.most * own.gpus) as session,
         local.on_ray(settings, session.own) as backend,
     ):
         yield backend

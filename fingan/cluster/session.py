@@ -102,7 +102,10 @@ def _timeouts(compute: ComputeConfig) -> dict[str, str]:
 
 @contextmanager
 def ray_session(
-    compute: ComputeConfig, address: Address | None = None, allow_open_dashboard: bool = False
+    compute: ComputeConfig,
+    address: Address | None = None,
+    allow_open_dashboard: bool = False,
+    more_gpus: float = 0.0,
 ) -> Iterator[Session]:
     """Give a Ray that can hold the configured workers, and leave it, or shut it down, at the end.
 
@@ -110,6 +113,12 @@ def ray_session(
     Otherwise one is started on loopback, without dashboard, with at least as many logical CPUs
     as workers: more workers than cores are slow, but correct. Only this process and its workers
     know its token.
+
+    Args:
+        compute: the workers.
+        address: of a running Ray; None for one of our own.
+        allow_open_dashboard: join a Ray whose dashboard asks for no token.
+        more_gpus: what is asked for beside those of the workers.
 
     Raises:
         ConfigError: no Ray answers at the address, its dashboard asks for no token, or the
@@ -124,8 +133,9 @@ def ray_session(
     with environment(_SETTINGS | _timeouts(compute) | ({} if address is not None else _EMBEDDED)):
         try:
             if address is None:
-                _start(compute)
-                _check_gpus(compute.workers * compute.gpus_per_worker)
+                gpus = compute.workers * compute.gpus_per_worker + more_gpus
+                _start(compute, gpus)
+                _check_gpus(gpus)
             else:
                 join(address)
                 refuse_open_dashboard(_dashboard_url(), allow_open_dashboard)
@@ -155,12 +165,12 @@ def _dashboard_url() -> str | None:
     return f"http://{place}" if place else None
 
 
-def _start(compute: ComputeConfig) -> None:
+def _start(compute: ComputeConfig, gpus: float) -> None:
     try:
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, compute.workers),
-            num_gpus=None if compute.gpus_per_worker else 0,
+            num_gpus=None if gpus else 0,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -175,6 +185,6 @@ def _check_gpus(wanted: float) -> None:
     found = ray.cluster_resources().get("GPU", 0.0)
     if wanted > found:
         raise ConfigError(
-            f"compute asks for {wanted:g} GPUs and this machine has {found:g}; "
-            "lower compute.workers or compute.gpus_per_worker"
+            f"{wanted:g} GPUs are asked for and this machine has {found:g}; "
+            "lower the number of workers or replicas, or their GPUs"
         )

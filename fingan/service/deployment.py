@@ -33,7 +33,7 @@ from fingan.service.authorities import authority_of
 from fingan.service.calls import RowsCall
 from fingan.service.front import Jobs
 from fingan.service.problems import Refused
-from fingan.service.sampler import Sampler
+from fingan.service.sampler import Sampler, device_of
 from fingan.service.workbench import Workbench
 from fingan.types import Json
 
@@ -66,10 +66,9 @@ class Replica:
             boundaries=[1, 2, 4, 8, 16, 32, 64],
         )
         self._rows = metrics.Counter("fingan_rows_made", description="rows made", tag_keys=("model",))
-        sampler = Sampler(Registry(config.registry), config.replicas.models)
-        self._bench = Workbench(
-            sampler, config.replicas.threads, lambda calls: together.observe(float(calls))
-        )
+        own = config.replicas
+        sampler = Sampler(Registry(config.registry), own.models, device_of(own))
+        self._bench = Workbench(sampler, own.threads, lambda calls: together.observe(float(calls)))
 
     async def prepare(self, model: str) -> Json:
         """See `Backend.prepare`."""

@@ -31,7 +31,7 @@ from fingan.service.identity import (
     new_token,
     write_private,
 )
-from fingan.service.sampler import Sampler
+from fingan.service.sampler import Sampler, device_of
 from fingan.service.telemetry import Prometheus
 from fingan.service.workbench import Workbench
 
@@ -102,11 +102,9 @@ def authority(
 @contextmanager
 def in_process(config: ServiceConfig, telemetry: Prometheus) -> Iterator[Backend]:
     """Give a backend in this process, without Ray."""
-    bench = Workbench(
-        Sampler(Registry(config.registry), config.replicas.models),
-        config.replicas.threads,
-        telemetry.together,
-    )
+    own = config.replicas
+    sampler = Sampler(Registry(config.registry), own.models, device_of(own))
+    bench = Workbench(sampler, own.threads, telemetry.together)
     try:
         yield bench
     finally:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
+from fingan.config import ReplicasConfig
 from fingan.errors import BundleError, ConfigError, nearest
 from fingan.generator import Generator, load
 from fingan.registry import Manifest, Registry, read_bundle
@@ -21,6 +23,7 @@ from fingan.service.marginals import marginals
 from fingan.types import Json
 
 HEALTH_ROWS = 8
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,26 @@ class Served:
         return pa.schema([whole.field(name) for name in columns])
 
 
-Loader = Callable[[Registry, str], Served]
+def device_of(replicas: ReplicasConfig) -> str:
+    """Return where the networks of a replica run: on a GPU that it was given, else on the CPU.
+
+    A GPU that it was not given is left alone, although Ray lets a replica see it.
+    """
+    if replicas.gpus == 0:
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    log.warning("replicas.gpus asks for GPUs, but PyTorch finds none here: rows are made on the CPU")
+    return "cpu"
 
 
-def load_served(registry: Registry, reference: str) -> Served:
+def load_served(registry: Registry, reference: str, device: str = "cpu") -> Served:
     """Fetch a version, verify it, rebuild it and replay its stored sample.
+
+    Args:
+        registry: where it lies.
+        reference: which.
+        device: where its network shall run.
 
     Raises:
         NotFound: there is no such version.
@@ -104,7 +122,8 @@ def load_served(registry: Registry, reference: str) -> Served:
     folder = registry.fetch(ref)
     bundle = read_bundle(folder)
     card = bundle.documents.get("MODEL_CARD.md")
-    return Served(ref.name, ref.version, bundle.manifest, load(folder), card if isinstance(card, str) else "")
+    text = card if isinstance(card, str) else ""
+    return Served(ref.name, ref.version, bundle.manifest, load(folder, device), text)
 
 
 class Sampler:
@@ -115,11 +134,11 @@ class Sampler:
     Args:
         registry: where versions come from.
         models: how many stay in memory.
-        loader: loads one.
+        device: where their networks run.
     """
 
-    def __init__(self, registry: Registry, models: int = 4, loader: Loader = load_served) -> None:
-        self._registry, self._most, self._loader = registry, models, loader
+    def __init__(self, registry: Registry, models: int = 4, device: str = "cpu") -> None:
+        self._registry, self._most, self._device = registry, models, device
         self._served: OrderedDict[str, Served] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
@@ -162,7 +181,7 @@ class Sampler:
             found = self._known(model)
             if found is not None and digest in (None, found.manifest.digest):
                 return found
-            found = self._loader(self._registry, model)
+            found = load_served(self._registry, model, self._device)
             with self._lock:
                 self._served[model] = found
                 self._served.move_to_end(model)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.dataset
@@ -133,6 +134,23 @@ def test_what_cannot_be_is_refused(
     monkeypatch.delenv("FINGAN_TOKEN_FILE", raising=False)
     assert run(["serve", "--replicas", "0", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_gpus_that_replicas_cannot_get_are_refused(
+    registry: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fingan.cluster import session
+
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **arguments: None,
+        cluster_resources=lambda: {"CPU": 2.0, "GPU": 1.0},
+        shutdown=lambda: None,
+    )
+    monkeypatch.setattr(session, "ray", fake)
+    words = ["--replicas", "3", "--set", "replicas.gpus=0.5", "--registry", str(registry)]
+    assert run(["serve", "--no-auth", *words]) == 2
+    assert "1.5 GPUs are asked for and this machine has 1" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pyarrow.parquet as pq
@@ -118,6 +120,24 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch):
     session._check_gpus(0)
 
 
+@pytest.mark.parametrize(("more", "given"), [(0.0, 0), (0.5, None)])
+def test_gpus_beside_those_of_the_workers_are_found_and_counted(monkeypatch, more, given):
+    from fingan.cluster import session
+
+    started = []
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **arguments: started.append(arguments["num_gpus"]),
+        cluster_resources=lambda: {"CPU": 2.0, "GPU": 0.25},
+        shutdown=lambda: None,
+    )
+    monkeypatch.setattr(session, "ray", fake)
+    expected = pytest.raises(ConfigError, match=r"^0\.5 GPUs.*has 0\.25.*replicas") if more else nullcontext()
+    with expected, session.ray_session(ComputeConfig(), more_gpus=more):
+        pass
+    assert started == [given]
+
+
 def test_a_ray_that_does_not_start_is_an_error_with_a_remedy(monkeypatch):
     from fingan.cluster import session
 
@@ -126,7 +146,7 @@ def test_a_ray_that_does_not_start_is_an_error_with_a_remedy(monkeypatch):
 
     monkeypatch.setattr(session.ray, "init", refuse)
     with pytest.raises(FinganError, match="--workers 0"):
-        session._start(ComputeConfig(workers=2))
+        session._start(ComputeConfig(workers=2), 0.0)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import safetensors.numpy
 import torch
@@ -40,6 +41,26 @@ def test_a_loaded_generator_gives_the_same_rows(bundle):
     assert again.metrics == generator().metrics
     torn = arrow().slice(0, 300)
     assert again.impute(torn, seed=1).equals(generator().impute(torn, seed=1))
+
+
+def test_it_may_run_on_another_device(bundle):
+    there = load(bundle, device="cpu:0")
+    assert there.engine.device == torch.device("cpu:0")
+    assert there.sample(3000, seed=4).equals(generator().sample(3000, seed=4))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_too_a_row_is_a_function_of_seed_and_number(bundle):
+    there, here = load(bundle, device="cuda"), load(bundle)
+    assert next(there.engine.network.parameters()).is_cuda
+    whole = there.sample(3000, seed=4)
+    assert there.sample(3000, seed=4, threads=2).equals(whole)
+    assert there.sample(100, seed=4, offset=1500).equals(whole.slice(1500, 100))
+    # From the same noise: only the last bits of what the network gives are others.
+    expected = here.sample(3000, seed=4)
+    for name in ("city", "label", "member", "age"):
+        equal = pc.equal(whole[name], expected[name])
+        assert pc.mean(equal.cast(pa.float64())).as_py() > 0.99, name
 
 
 def test_a_bundle_is_written_whole_and_never_over_another(bundle):
