@@ -177,6 +177,10 @@ def test_light_imports_stay_light(statement):
     assert not loaded & {"torch", "ray", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "fastapi"}
 
 
+def test_the_service_in_one_process_does_without_ray():
+    assert "ray" not in modules_after("import fingan.service.local")
+
+
 def test_importing_the_package_does_not_even_load_pydantic():
     assert "pydantic" not in modules_after("import fingan")
 

@@ -74,7 +74,8 @@ class Stub:
         self._enter(request)
         created = "2026-01-02T03:04:05+00:00"
         common = {"latest": 1, "versions": [1], "kind": "table", "created": created, "problem": None}
-        told = [{"name": name, "aliases": {"champion": 1}, **common} for name in self.generators]
+        own = {"aliases": {"champion": 1}, "unreadable": {"torn": "the alias 'torn' cannot be read"}}
+        told = [{"name": name, **own, **common} for name in self.generators]
         told.append({"name": "naughty", "aliases": {}, **common})
         broken = {"aliases": {}, **common, "problem": "no version of this model is sound"}
         return JSONResponse({"models": [*told, {"name": "broken", **broken}]})
