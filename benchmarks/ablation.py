@@ -172,9 +172,13 @@ def main(arguments: list[str]) -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """Return one table per data set: mean ± standard deviation, and in brackets the step from the default."""
+    """Return one table per data set: mean ± standard deviation, and in brackets the step from the default.
+
+    Runs on processors of several kinds stand apart: in as many CPU-seconds they take other numbers of steps.
+    """
     parts = []
-    for (name, seconds), own in grouped(_runs(rows), lambda r: (r["dataset"], r["seconds"])).items():
+    groups = grouped(_runs(rows), lambda r: (r["dataset"], r["seconds"], r["machine"]["processor"]))
+    for (name, seconds, processor), own in groups.items():
         by_factor = grouped(own, lambda row: (tuple(row["sets"]), tuple(row["parts"])))
         default = by_factor.get(((), ()), [])
         lines = []
@@ -189,7 +193,7 @@ def table(rows: list[Row]) -> str:
             cells = [f"{floors[-1]['figures'][figure]:.{digits}f}" for figure, digits in SHOWN.items()]
             lines.append(["", "real against real", "", "", *cells])
         head = grid(["part", "variant", "seeds", "steps", *SHOWN], lines)
-        parts.append(f"### {name}, {seconds:g} CPU-seconds\n\n{head}")
+        parts.append(f"### {name}, {seconds:g} CPU-seconds, {processor}\n\n{head}")
     note = "Bold: further from the default than two standard errors of the difference."
     return "\n\n".join([*parts, note])
 

@@ -13,6 +13,7 @@ NAMES = (
     "ablation",
     "stability",
     "training_speed",
+    "gpu",
     "sampling",
     "rare",
     "scale",

@@ -46,7 +46,7 @@ MOST_OVERHEAD = 0.02
 """Writing checkpoints takes at most this share of the time between them."""
 
 
-def _prepared(table: pa.Table, target: str, steps: int, *sets: str) -> Prepared:
+def short_run(table: pa.Table, target: str, steps: int, *sets: str) -> Prepared:
     """Prepare a run of so many steps without validation."""
     fixed = ["training.time_budget=null", f"training.steps={steps}", *sets]
     prepared = prepare(table, settings(target, fixed, compute__workers=0))
@@ -58,11 +58,11 @@ def variants(dataset: str, steps: int) -> dict[str, Callable[[], object]]:
     part = load_inner(dataset)
 
     def package(precision: str) -> Callable[[], object]:
-        prepared = _prepared(part.train, part.target, steps, f"compute.precision={precision}")
+        prepared = short_run(part.train, part.target, steps, f"compute.precision={precision}")
         return lambda: start(prepared).train()
 
     def plain(penalty_every: int) -> Callable[[], object]:
-        prepared = _prepared(part.train, part.target, steps)
+        prepared = short_run(part.train, part.target, steps)
         encoded = cast(EncodedTable, prepared.encoded)
         run = Straightforward(encoded, prepared.encoder.layout, prepared.config, penalty_every)
         return lambda: [run.step() for _ in range(steps)]
@@ -92,7 +92,7 @@ def profile_steps(dataset: str, steps: int, precision: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     keep_freed_memory()
     part = load_inner(dataset)
-    prepared = _prepared(part.train, part.target, steps, f"compute.precision={precision}")
+    prepared = short_run(part.train, part.target, steps, f"compute.precision={precision}")
     start(prepared).train()
     run = start(prepared)
     return {"shares": shares(run.train)}
@@ -120,7 +120,7 @@ def by_threads(dataset: str, steps: int, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     keep_freed_memory()
     part = load_inner(dataset)
-    return {"rate": start(_prepared(part.train, part.target, steps)).train().rows_per_second}
+    return {"rate": start(short_run(part.train, part.target, steps)).train().rows_per_second}
 
 
 def checkpoint_cost(dataset: str, steps: int) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def checkpoint_cost(dataset: str, steps: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     keep_freed_memory()
     part = load_inner(dataset)
-    run = start(_prepared(part.train, part.target, steps))
+    run = start(short_run(part.train, part.target, steps))
     result, every = run.train(), run.config.checkpoint.every_steps
     spent = []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:

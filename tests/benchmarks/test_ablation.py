@@ -111,13 +111,24 @@ def test_a_run_on_a_real_table_has_all_figures(shared_data):
     assert found["steps"] > 0
 
 
-def test_steps_from_the_default_are_bold_when_clear():
+def two_factors(processor, more=0.0):
     rows = []
     for seed in (0, 1, 2):
         for factor, auc in ((FACTORS[0], 0.70), (FACTORS[1], 0.80)):
-            figures = dict.fromkeys(SHOWN, 1.0) | {"detection_auc": auc + seed / 1000}
-            rows.append({**key_of("adult", seed, 120, factor), "figures": figures, "steps": 10})
-    text = table(rows)
+            figures = dict.fromkeys(SHOWN, 1.0) | {"detection_auc": auc + more + seed / 1000}
+            key = key_of("adult", seed, 120, factor)
+            rows.append({**key, "figures": figures, "steps": 10, "machine": {"processor": processor}})
+    return rows
+
+
+def test_runs_on_other_processors_stand_apart():
+    text = table([*two_factors("one"), *two_factors("other", 0.1)])
+    assert text.count("(**+0.100**)") == 2
+    assert text.index("120 CPU-seconds, one") < text.index("120 CPU-seconds, other")
+
+
+def test_steps_from_the_default_are_bold_when_clear():
+    text = table(two_factors("one"))
     assert "0.801 ± 0.001 (**+0.100**)" in text
     assert "1.00 ± 0.00 (+0.00)" in text
 
