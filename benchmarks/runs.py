@@ -14,8 +14,8 @@ import psutil
 import pyarrow as pa
 import torch
 
+from fingan import cluster
 from fingan.cli.options import configuration
-from fingan.cluster import train
 from fingan.config import Config
 from fingan.fitting import finish, start
 from fingan.generator import Generator
@@ -105,7 +105,7 @@ def train_by_ray(table: pa.Table, config: Config) -> Trained:
     """Train as `fingan train` does, on `compute.workers` workers."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as registry, Meter() as meter:
-        generator = train(table, config, registry, "benchmark").generator
+        generator = cluster.train(table, config, registry, "benchmark").generator
     training = generator.metrics["training"]
     return Trained(generator, training, time.monotonic() - started, meter.cpu_seconds)
 
