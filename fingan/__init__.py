@@ -23,6 +23,7 @@ from fingan.errors import (
     NotAvailable,
     NotFound,
     SchemaMismatch,
+    StorageError,
     TrainingDiverged,
     UserError,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "NotFound",
     "Registry",
     "SchemaMismatch",
+    "StorageError",
     "Synthesizer",
     "TrainingDiverged",
     "UserError",

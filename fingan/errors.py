@@ -11,6 +11,7 @@
     ├── TrainingDiverged                  roll-backs are used up
     ├── CheckpointCorrupt                 a checkpoint fails its manifest
     └── BundleError                       a bundle fails its manifest or its replay
+        └── StorageError              it could not be read or written now; that may pass
 
 A message names the column or field, the value, and the remedy.
 """
@@ -73,6 +74,10 @@ class CheckpointCorrupt(FinganError):
 
 class BundleError(FinganError):
     """A bundle that is torn, altered, or does not replay its own sample."""
+
+
+class StorageError(BundleError):
+    """A bundle or registry that could not be read or written now: that says nothing of its content."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
