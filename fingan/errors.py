@@ -3,6 +3,7 @@
     FinganError
     ├── UserError (also ValueError)       the caller can mend it
     │   ├── ConfigError                   configuration, option or column name: exit code 2
+    │   │   └── InUse                     another run writes to the same place
     │   ├── NotAvailable                  not in this version yet: exit code 2
     │   ├── NotFound                      no such model, version or alias: exit code 1
     │   └── DataError                     the data itself: exit code 1
@@ -38,6 +39,10 @@ class ConfigError(UserError):
     """A configuration key, option or column name that does not fit."""
 
     exit_code = 2
+
+
+class InUse(ConfigError):
+    """Another run writes to the same place."""
 
 
 class NotAvailable(UserError):

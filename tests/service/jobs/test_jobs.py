@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import Location
 from fingan.errors import DataError
-from fingan.service import folder, jobs
+from fingan.service import folder, jobs, work
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from fingan.service.problems import Refused
 from tests.service.jobs.desk import (
@@ -82,7 +82,7 @@ def test_the_server_does_not_tell_where_its_folders_are(desk: Desk) -> None:
 
 
 def test_progress_is_told_while_it_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(work, "_WRITE_SECONDS", 0.0)
     desk.writer.open.clear()
     book = desk.book()
     job = start(book)
