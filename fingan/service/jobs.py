@@ -69,7 +69,8 @@ class Writer(Protocol):
         """Write all parts; return whether it came to the end.
 
         Args:
-            wanted: `model`, `rows`, `seed`, `offset`, `where`, `columns`, `candidates`, `partition_rows`.
+            wanted: `model`, `rows`, `seed`, `offset`, `where`, `columns`, `candidates`, `partition_rows`,
+                and the `digest` that the version had when the job was asked for.
             place: folder or URL.
             on_progress: is told rows done, parts done and parts.
             should_stop: asked between parts.
@@ -82,7 +83,7 @@ class JobBook:
     Args:
         place: folder or URL below which they write.
         writer: writes the rows.
-        limits: jobs at work and waiting.
+        limits: jobs at work and waiting, and how old a job is that a listing still has.
         clock: seconds since 1970.
     """
 
@@ -93,6 +94,9 @@ class JobBook:
         self._folder = Folder(place)
         self._pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="job")
         self._most = limits.jobs + limits.jobs_waiting
+        self._listed_seconds = limits.jobs_listed
+        # Who began which: written once, so that a listing reads the jobs of others only once.
+        self._callers: dict[str, str] = {}
         self._own: dict[str, Work] = {}
         self._lock = threading.Lock()
         self._ended: set[str] = set()
@@ -120,7 +124,7 @@ class JobBook:
         return await asyncio.to_thread(self._status, job, caller)
 
     async def listing(self, caller: str | None) -> list[Json]:
-        """See `Jobs.listing`; the newest thousand."""
+        """See `Jobs.listing`; the newest thousand, of the newest ten thousand of all callers."""
         return await asyncio.to_thread(self._listing, caller)
 
     async def cancel(self, job: str, caller: str | None) -> Json | None:
@@ -265,7 +269,12 @@ class JobBook:
         entry = self._folder.read_object(job, _JOB) or {}
         wanted = entry.get("wanted")
         sound = isinstance(wanted, dict) and {"model", "rows"} <= wanted.keys()
-        return entry if sound and {"caller", "created"} <= entry.keys() else None
+        if not sound or not {"caller", "created"} <= entry.keys():
+            return None
+        if len(self._callers) >= 2 * _MOST_READ:
+            self._callers.clear()
+        self._callers[job] = entry["caller"]
+        return entry
 
     def _status(self, job: str, caller: str | None) -> Json | None:
         entry = self._entry(job) if _ID.fullmatch(job) else None
@@ -290,7 +299,10 @@ class JobBook:
         return sorted((name for name in self._folder.folders() if _ID.fullmatch(name)), reverse=True)
 
     def _listing(self, caller: str | None) -> list[Json]:
-        found = (self._status(job, caller) for job in self._names())
+        oldest = datetime.fromtimestamp(max(0.0, self._clock() - self._listed_seconds), UTC)
+        recent = (job for job in self._names() if job >= f"{oldest:%Y%m%d}")
+        own = (job for job in islice(recent, _MOST_READ) if caller in (None, self._callers.get(job, caller)))
+        found = (self._status(job, caller) for job in own)
         newest = islice((status for status in found if status is not None), _MOST_LISTED)
         return sorted(newest, key=lambda status: str(status["created"]), reverse=True)
 

@@ -18,11 +18,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from fingan.cluster.bulk import JobWriter
 from fingan.cluster.bulk.partitions import PartFolder
-from fingan.config import LimitsConfig
+from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import Location
+from fingan.errors import ConfigError
+from fingan.registry import Registry
 from fingan.service import folder, work
 from fingan.service.folder import Folder
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
+from serve import app
 from tests.service.jobs.desk import PATIENCE, WANTED, Desk, Writer, cancel, crashed, status, until
 
 ROUNDS, FRONTS = 30, 3
@@ -140,6 +143,31 @@ def test_a_front_that_was_silent_for_long_leaves_its_job_to_the_one_that_took_it
     assert until(second, job, "running")["problem"] is None
     other.open.set()
     assert until(second, job, "done")["rows_done"] == 300
+
+
+def test_a_job_whose_version_was_replaced_before_it_began_makes_no_rows(
+    registry: Path, tmp_path: Path
+) -> None:
+    """A number may be used again once a model was removed; the rows would be those of another model."""
+    wanted = {"model": "tiny:1", "rows": 300, "seed": 7, "offset": 0, "where": None, "columns": None}
+    wanted |= {"candidates": None, "partition_rows": 100, "digest": "0" * 64}
+    writer = JobWriter(str(registry), workers=0)
+    with pytest.raises(ConfigError, match=r"digest: tiny:1 was replaced.*0{12}…; ask for the rows anew"):
+        writer(wanted, str(tmp_path / "rows"), lambda *counts: None, lambda: False)
+    assert not (tmp_path / "rows").exists()
+    wanted["digest"] = Registry(registry).verify("tiny:1").digest
+    assert writer(wanted, str(tmp_path / "rows"), lambda *counts: None, lambda: False)
+
+
+def test_a_front_on_a_cluster_makes_so_many_parts_at_a_time_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Callable[[], object]] = []
+    monkeypatch.setattr(app, "application", lambda config, jobs: made.append(jobs))
+    monkeypatch.setattr(app.JobBook, "of", lambda config, writer: writer)
+    app.build(ServiceConfig())
+    app.build(ServiceConfig.model_validate({"limits.job_parts": 9}))
+    assert [one().workers for one in made] == [4, 9]  # type: ignore[attr-defined]
 
 
 def test_a_folder_that_another_holds_leaves_the_job_to_be_taken_up(registry: Path, tmp_path: Path) -> None:

@@ -286,6 +286,39 @@ def test_the_newest_jobs_of_a_caller_are_listed_first_whoever_else_has_many(
         until(book, job, "done")
 
 
+def test_a_listing_reads_no_more_than_the_newest_and_what_it_does_not_know(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs of others are read once, old ones not at all; whoever knows the id is told of any."""
+    book = desk.book()
+    old = start(book, "anna")
+    until(book, old, "done")
+    desk.clock.now += 31 * 86_400.0
+    mine = start(book, "anna")
+    until(book, mine, "done")
+    for _ in range(3):
+        until(book, start(book, "bert"), "done")
+    read, other = [], desk.book()
+    read_file = folder.Folder.read
+
+    def counted(self: folder.Folder, *names: str) -> bytes | None:
+        read.append(names[0])
+        return read_file(self, *names)
+
+    monkeypatch.setattr(folder.Folder, "read", counted)
+    assert listed(other, "anna") == [mine]
+    assert old not in read
+    assert len(set(read)) == 4
+    read.clear()
+    assert listed(other, "anna") == [mine]
+    assert set(read) == {mine}
+    found = status(other, old)
+    assert found is not None
+    assert (found["status"], desk.file(old, "rows/part-0").exists()) == ("done", True)
+    monkeypatch.setattr(jobs, "_MOST_READ", 2)
+    assert listed(desk.book(), "anna") == []
+
+
 @BOTH
 def test_no_place_to_write_is_told_without_its_path_and_leaves_no_job(desk: Desk) -> None:
     desk.folder.parent.mkdir(exist_ok=True)
