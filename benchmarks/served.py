@@ -86,12 +86,14 @@ class Outcome:
         statuses: number of answers by status; `error` for none.
         rows: that came whole.
         wrong: answers of status 200 that were not what they should be.
+        lasted: seconds from the first request to the last answer.
     """
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
     rows: int = 0
     wrong: int = 0
+    lasted: float = 0.0
 
     def count(self, status: str) -> None:
         """Count an answer."""
@@ -118,7 +120,7 @@ async def open_loop(
     rate: float,
     seconds: float,
     send: Callable[[int], Awaitable[tuple[int, bytes]]],
-    check: Callable[[bytes], int],
+    check: Callable[[int, bytes], int],
 ) -> Outcome:
     """Send requests when they are due, whether or not earlier ones were answered.
 
@@ -126,7 +128,7 @@ async def open_loop(
         rate: requests per second.
         seconds: for how long.
         send: sends request number n.
-        check: returns the rows of an answer, 0 where it is not whole.
+        check: returns the rows of the answer to request number n, 0 where it is not what it should be.
     """
     outcome, started = Outcome(), time.perf_counter()
 
@@ -139,16 +141,17 @@ async def open_loop(
             return
         outcome.count(str(status))
         if status == 200:
-            rows = check(content)
+            outcome.seconds.append(time.perf_counter() - due)
+            rows = check(number, content)
             outcome.rows += rows
             outcome.wrong += rows == 0
-            outcome.seconds.append(time.perf_counter() - due)
 
     tasks = []
     for number in range(int(rate * seconds)):
         await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
         tasks.append(asyncio.create_task(one(number)))
     await asyncio.gather(*tasks)
+    outcome.lasted = time.perf_counter() - started
     return outcome
 
 

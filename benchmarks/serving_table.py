@@ -10,7 +10,9 @@ from benchmarks.markdown import grid
 from benchmarks.results import Row
 
 CTGAN_ROWS_PER_SECOND, TABULARARGN_ROWS_PER_SECOND = 25_000, 9_000
-"""In-process samplers of peers at their defaults, one core, as reported for this table."""
+"""In-process samplers of peers at their defaults, one core."""
+
+REPORTED = "reported, not measured here"
 
 MiB = 1 << 20
 
@@ -38,7 +40,7 @@ def _speed(row: Row) -> list[list[str]]:
         for peer, own in (("CTGAN", CTGAN_ROWS_PER_SECOND), ("TabularARGN", TABULARARGN_ROWS_PER_SECOND)):
             lines.append(
                 [
-                    f"the same beside {peer}'s sampler in process ({own:,} rows/s)",
+                    f"the same beside {peer}'s sampler in process ({own:,} rows/s, {REPORTED})",
                     "≥ 10 ×",
                     f"{http / own:.1f} ×",
                     _met(http >= 10 * own),
@@ -51,7 +53,8 @@ def _latency(row: Row) -> list[list[str]]:
     lines = []
     for candidates, found in row["latency"].items():
         what = f"100 rows at 20 requests/s, {candidates} candidate(s) per row: p50, p99"
-        met = found["p50_ms"] <= 15 and found["p99_ms"] <= 60 and set(found["statuses"]) == {"200"}
+        answered = set(found["statuses"]) == {"200"} and not found["wrong"]
+        met = answered and found["p50_ms"] <= 15 and found["p99_ms"] <= 60
         lines.append([what, "15 ms, 60 ms", f"{found['p50_ms']:.1f} ms, {found['p99_ms']:.1f} ms", _met(met)])
     return lines
 
@@ -69,16 +72,22 @@ def _stalled(row: Row) -> list[list[str]]:
 
 
 def _overload(row: Row) -> list[list[str]]:
-    share = row["goodput"] / row["peak"]
+    normal = row.get("normal", 0.9)  # rows of before do not say it
+    share, slower = row["goodput"] / row["capacity"], row["p99"] / row["p99_normal"]
     met = share >= 0.8 and set(row["statuses"]) <= {"200", "429", "503"} and not row["wrong"]
-    told = ", ".join(f"{n} × {status}" for status, n in sorted(row["statuses"].items()))
     return [
         [
-            "goodput at 4 × capacity, requests of 10,000 rows",
+            f"goodput at 4 × the capacity of {row['capacity']:.1f} requests of 10,000 rows a second",
             "≥ 80 %, only 429 and 503",
-            f"{100 * share:.0f} % ({told})",
+            f"{100 * share:.0f} % ({_told(row)})",
             _met(met),
-        ]
+        ],
+        [
+            f"p99 of its answers, beside that at {100 * normal:.0f} % of capacity",
+            "≤ 2 ×",
+            f"{slower:.1f} × ({row['p99']:.2f} s, {row['p99_normal']:.2f} s)",
+            _met(slower <= 2),
+        ],
     ]
 
 
@@ -90,13 +99,16 @@ def _cancelled(row: Row) -> list[list[str]]:
 
 
 def _killed(row: Row) -> list[list[str]]:
-    whole = row["statuses"].get("200", 0) - row["wrong"]
-    told = ", ".join(f"{n} × {status}" for status, n in sorted(row["statuses"].items()))
+    right = row["statuses"].get("200", 0) - row["wrong"]
+    # Rows of before know only that an answer was whole.
+    what, found = (
+        ("answers with just the rows asked for", "right") if "exact" in row else ("whole answers", "whole")
+    )
     return [
         [
-            f"{row['kills']} replicas killed under load: whole answers",
+            f"{row['kills']} replicas killed under load: {what}",
             "no wrong or cut 200",
-            f"{whole} whole of {told}",
+            f"{right} {found} of {_told(row)}",
             _met(not row["wrong"]),
         ]
     ]
@@ -104,8 +116,11 @@ def _killed(row: Row) -> list[list[str]]:
 
 def _updated(row: Row) -> list[list[str]]:
     met = set(row["statuses"]) == {"200"} and not row["wrong"] and row["version"] == row["updates"] + 1
-    told = ", ".join(f"{n} × {status}" for status, n in sorted(row["statuses"].items()))
-    return [[f"{row['updates']} new versions under load", "0 failed requests", told, _met(met)]]
+    return [[f"{row['updates']} new versions under load", "0 failed requests", _told(row), _met(met)]]
+
+
+def _told(row: Row) -> str:
+    return ", ".join(f"{n} × {status}" for status, n in sorted(row["statuses"].items()))
 
 
 def _met(holds: object) -> str:

@@ -3,6 +3,7 @@
     FinganError
     ├── UserError (also ValueError)       the caller can mend it
     │   ├── ConfigError                   configuration, option or column name: exit code 2
+    │   │   └── InUse                     another run writes to the same place
     │   ├── NotAvailable                  not in this version yet: exit code 2
     │   ├── NotFound                      no such model, version or alias: exit code 1
     │   └── DataError                     the data itself: exit code 1
@@ -11,6 +12,7 @@
     ├── TrainingDiverged                  roll-backs are used up
     ├── CheckpointCorrupt                 a checkpoint fails its manifest
     └── BundleError                       a bundle fails its manifest or its replay
+        └── StorageError              it could not be read or written now; that may pass
 
 A message names the column or field, the value, and the remedy.
 """
@@ -37,6 +39,10 @@ class ConfigError(UserError):
     """A configuration key, option or column name that does not fit."""
 
     exit_code = 2
+
+
+class InUse(ConfigError):
+    """Another run writes to the same place."""
 
 
 class NotAvailable(UserError):
@@ -73,6 +79,10 @@ class CheckpointCorrupt(FinganError):
 
 class BundleError(FinganError):
     """A bundle that is torn, altered, or does not replay its own sample."""
+
+
+class StorageError(BundleError):
+    """A bundle or registry that could not be read or written now: that says nothing of its content."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

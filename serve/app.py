@@ -20,4 +20,5 @@ def build(args: ServiceConfig) -> Any:
     Args:
         args: the configuration, from the command line or the `args` of a deployment file.
     """
-    return application(args, jobs=lambda: JobBook.of(args, JobWriter(args.registry)))
+    writer = JobWriter(args.registry, args.limits.job_parts)
+    return application(args, jobs=lambda: JobBook.of(args, writer))

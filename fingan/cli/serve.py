@@ -98,7 +98,7 @@ def _backend(
     compute = ComputeConfig(workers=own.most * max(1, round(own.cpus)) + settings.limits.jobs)
     with (
         ray_session(compute, more_gpus=own.most * own.gpus) as session,
-        local.on_ray(settings, session.own) as backend,
+        local.on_ray(settings, session.own, telemetry) as backend,
     ):
         yield backend
 

@@ -51,6 +51,12 @@ class LimitsConfig(Section):
     )
     job_rows: int = Field(10_000_000_000, ge=1, le=1 << 44, description="rows of a job")
     jobs: int = Field(2, ge=1, le=1000, description="jobs at work at a time; others wait")
+    job_parts: int = Field(
+        4, ge=1, le=4096, description="parts of a job made at a time on a cluster, on one CPU each"
+    )
+    jobs_listed: Duration = Field(
+        30 * 86_400.0, description="age up to which a listing has jobs; older ones are asked for by their id"
+    )
     jobs_waiting: int = Field(100, ge=0, le=100_000, description="jobs that wait; then 429")
 
 

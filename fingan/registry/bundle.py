@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from fingan.errors import BundleError, NotFound, nearest
 from fingan.files import FileEntry, atomic_directory, open_regular, write_new
-from fingan.registry.failures import broken, explained
+from fingan.registry.failures import broken, explained, unreadable
 from fingan.registry.manifest import (
     MANIFEST,
     MANIFEST_LIMIT,
@@ -192,8 +192,7 @@ def _read(where: str, name: str, limit: int, read: Read) -> bytes:
     except FileNotFoundError as error:
         raise broken(where, name, "is missing") from error
     except OSError as error:
-        remedy = "A bundle holds plain, readable files only."
-        raise broken(where, name, f"cannot be read: {error.strerror or error}", remedy) from error
+        raise unreadable(where, name, error) from error
 
 
 def _tensors(where: str, file: str, data: bytes, entries: Mapping[str, TensorEntry]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fingan.errors import BundleError, ConfigError, NotFound, nearest
+from fingan.errors import BundleError, ConfigError, NotFound, StorageError, nearest
 from fingan.files import atomic_directory, write_new
 from fingan.registry.bundle import (
     Read,
@@ -73,6 +73,7 @@ class Registry:
             ConfigError: it is malformed.
             NotFound: no such model, version or alias; names the nearest.
             BundleError: a damaged alias, or no version with a sound manifest.
+            StorageError: what the answer depends on cannot be read now.
         """
         name, selector = split_reference(reference)
         versions = self.versions(name)
@@ -227,6 +228,9 @@ class Registry:
         for version in reversed(versions):
             try:
                 self._manifest(Ref(name, version))
+            except StorageError:
+                # It may be sound: an older one must not pass for the newest because the storage failed.
+                raise
             except BundleError as error:
                 problems.append(str(error))
             else:

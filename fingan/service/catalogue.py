@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fingan.errors import BundleError, ConfigError, FinganError, NotFound
+from fingan.errors import BundleError, ConfigError, FinganError, NotFound, StorageError
 from fingan.registry import LATEST, Ref, Registry
 from fingan.registry.names import split_reference
 from fingan.service.calls import Backend
@@ -156,6 +156,8 @@ class Catalogue:
                 "aliases": self._registry.aliases(name),
                 "unreadable": {alias: _torn(alias) for alias in shown["unreadable"]},
             }
+        except StorageError:
+            summary["problem"] = "the registry cannot be read now; ask again"
         except FinganError:
             summary |= self._unshown(name)
         return summary
@@ -208,6 +210,11 @@ class Catalogue:
             # If it was there before: the next request finds out too, and says so.
             self._names.pop(f"{name}:{selector}", None)
             raise _unknown(name, selector) from error
+        except StorageError:
+            known.problem = (
+                f"the registry cannot tell now which version {selector!r} means; it is asked again"
+            )
+            return
         except FinganError:
             of_version = selector == LATEST or selector.isdecimal()
             unsound = f"no version of {name!r} that {selector!r} could mean is sound"
@@ -241,6 +248,9 @@ class Catalogue:
     async def _try(self, target: Ref, digest: str | None, known: _Name) -> None:
         try:
             description = await self._backend.prepare(str(target))
+        except StorageError:
+            # Not remembered: its content may be sound, and the next look tries it again.
+            known.problem = f"version {target.version} cannot be read now; it is tried again"
         except BundleError:
             known.broken[target.version] = digest
             known.problem = f"version {target.version} is damaged and is not served; publish it again"

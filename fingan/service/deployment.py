@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -60,15 +61,12 @@ class Replica:
         from fingan.networks import keep_freed_memory
 
         keep_freed_memory()
-        together = metrics.Histogram(
-            "fingan_batch_calls",
-            description="small requests that shared a forward pass",
-            boundaries=[1, 2, 4, 8, 16, 32, 64],
-        )
         self._rows = metrics.Counter("fingan_rows_made", description="rows made", tag_keys=("model",))
         own = config.replicas
         sampler = Sampler(Registry(config.registry), own.models, device_of(own))
-        self._bench = Workbench(sampler, own.threads, lambda calls: together.observe(float(calls)))
+        self._bench = Workbench(sampler, own.threads, self._note)
+        self._lock = threading.Lock()
+        self._together: list[int] = []
 
     async def prepare(self, model: str) -> Json:
         """See `Backend.prepare`."""
@@ -82,15 +80,25 @@ class Replica:
         """See `Backend.check`."""
         return await self._bench.check(call)
 
-    async def rows(self, call: RowsCall) -> bytes:
-        """See `Backend.rows`."""
+    async def rows(self, call: RowsCall) -> tuple[bytes, list[int]]:
+        """Return what `Backend.rows` does, and the sizes of forward passes that no front was told yet."""
         made = await self._bench.rows(call)
         self._rows.inc(call.last - call.first, {"model": call.model.partition(":")[0]})
-        return made
+        with self._lock:
+            together, self._together = self._together, []
+        return made, together
+
+    def _note(self, calls: int) -> None:
+        with self._lock:
+            self._together.append(calls)
 
     async def check_health(self) -> None:
         """Make a few rows of every generator in memory; Ray Serve replaces a replica that cannot."""
         await self._bench.probe()
+
+
+def _ignore(_: int) -> None:
+    """Tell nobody."""
 
 
 class Replicas:
@@ -98,10 +106,11 @@ class Replicas:
 
     Args:
         handle: of their deployment.
+        observe: is told the number of small calls of every forward pass.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
+    def __init__(self, handle: DeploymentHandle[Any], observe: Callable[[int], None] = _ignore) -> None:
+        self._handle, self._observe = handle, observe
 
     async def prepare(self, model: str) -> Json:
         """See `Backend.prepare`."""
@@ -120,7 +129,10 @@ class Replicas:
 
     async def rows(self, call: RowsCall) -> bytes:
         """See `Backend.rows`."""
-        made: bytes = await self._call("rows", call)
+        made: bytes
+        made, together = await self._call("rows", call)
+        for calls in together:
+            self._observe(calls)
         return made
 
     async def _call(self, method: str, argument: object) -> Any:
@@ -186,12 +198,16 @@ def application(config: ServiceConfig, jobs: Callable[[], Jobs] | None = None) -
     authority_of(config)
 
     def front() -> ASGIApp:
+        from fingan.service.mirror import Mirrored
+
         handle: DeploymentHandle[Any] = serve.get_deployment_handle(SAMPLER)
+        telemetry = Mirrored()
         return create_app(
             config,
-            Replicas(handle),
+            Replicas(handle, telemetry.together),
             authority_of(config),
             paced=is_paced(config),
+            telemetry=telemetry,
             jobs=None if jobs is None else jobs(),
         )
 

@@ -4,26 +4,26 @@ A job is a folder below one place that the operator chose:
 
     <id>/_job.json       what was asked for, by whom; written once
     <id>/_status.json    how far it is; rewritten whole
+    <id>/_turn-<n>       a front has taken it up, the n-th that did (`fingan.service.work`)
     <id>/_cancel         somebody asked it to end
     <id>/rows/           the rows as Parquet parts, then `_manifest.json` (`fingan.cluster.bulk`)
 
 What runs a job is given from outside. It continues a folder where it stopped, so a front takes up
 the jobs that another one left; fronts that share the place see each other's jobs, and a job
-belongs to the front that last gave a sign of life. A status that cannot be read counts as none:
-its job is taken up again, and finds what it has written.
+belongs to the front that took it up last, for as long as it gives signs of life. A status that
+cannot be read counts as none: its job is taken up again, and finds what it has written.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Protocol
@@ -32,23 +32,27 @@ import pyarrow as pa
 
 from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import redact
-from fingan.errors import FinganError
+from fingan.errors import FinganError, InUse
 from fingan.service.folder import Folder, below
 from fingan.service.problems import Refused
 from fingan.service.requests import JOB
+from fingan.service.work import (
+    ALIVE_SECONDS,
+    BEAT_SECONDS,
+    COUNTS,
+    ENDED,
+    Work,
+    claim_turn,
+    dumped,
+    is_alive,
+    read_status,
+    write_status,
+)
 from fingan.types import Json
 
-ALIVE_SECONDS = 60.0
-"""A job that a front works at, or will, gives a sign of life more often than that."""
-
-BEAT_SECONDS = ALIVE_SECONDS / 4
-
 _ID = re.compile(JOB)
-_ENDED = ("done", "failed", "cancelled")
-_JOB, _STATUS, _CANCEL = "_job.json", "_status.json", "_cancel"
-_COUNTS = ("rows_done", "parts_done", "parts")
-_WRITE_SECONDS = 2.0
-_MOST_LISTED = 1000
+_JOB, _CANCEL = "_job.json", "_cancel"
+_MOST_LISTED, _MOST_READ = 1000, 10_000
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +69,8 @@ class Writer(Protocol):
         """Write all parts; return whether it came to the end.
 
         Args:
-            wanted: `model`, `rows`, `seed`, `offset`, `where`, `columns`, `candidates`, `partition_rows`.
+            wanted: `model`, `rows`, `seed`, `offset`, `where`, `columns`, `candidates`, `partition_rows`,
+                and the `digest` that the version had when the job was asked for.
             place: folder or URL.
             on_progress: is told rows done, parts done and parts.
             should_stop: asked between parts.
@@ -78,7 +83,7 @@ class JobBook:
     Args:
         place: folder or URL below which they write.
         writer: writes the rows.
-        limits: jobs at work and waiting.
+        limits: jobs at work and waiting, and how old a job is that a listing still has.
         clock: seconds since 1970.
     """
 
@@ -89,7 +94,10 @@ class JobBook:
         self._folder = Folder(place)
         self._pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="job")
         self._most = limits.jobs + limits.jobs_waiting
-        self._own: dict[str, _Work] = {}
+        self._listed_seconds = limits.jobs_listed
+        # Who began which: written once, so that a listing reads the jobs of others only once.
+        self._callers: dict[str, str] = {}
+        self._own: dict[str, Work] = {}
         self._lock = threading.Lock()
         self._ended: set[str] = set()
         self._closing, self._is_beating = threading.Event(), False
@@ -116,7 +124,7 @@ class JobBook:
         return await asyncio.to_thread(self._status, job, caller)
 
     async def listing(self, caller: str | None) -> list[Json]:
-        """See `Jobs.listing`; the newest thousand."""
+        """See `Jobs.listing`; the newest thousand, of the newest ten thousand of all callers."""
         return await asyncio.to_thread(self._listing, caller)
 
     async def cancel(self, job: str, caller: str | None) -> Json | None:
@@ -130,13 +138,17 @@ class JobBook:
             entry = None if job in self._ended else self._entry(job)
             if entry is None:
                 continue
-            if self._written(job).get("status") in _ENDED:
+            status = read_status(self._folder, job)
+            if status.get("status") in ENDED:
                 self._ended.add(job)
                 continue
             with self._lock:
-                if self._closing.is_set() or job in self._own or self._is_alive(job):
+                if self._closing.is_set() or job in self._own or is_alive(status, self._clock()):
                     continue
-                work = _Work(self, job)
+                turn = claim_turn(self._folder, job, status, self._clock())
+                if turn is None:
+                    continue
+                work = Work(self._folder, job, self._clock, turn)
                 work.write(status="queued")
                 self._submit(job, work, entry["wanted"])
                 taken += 1
@@ -166,19 +178,20 @@ class JobBook:
             job = f"{now:%Y%m%d}-{milliseconds:08x}{secrets.token_hex(4)}"
             entry: Json = {"id": job, "caller": caller, "created": now.isoformat(), "wanted": dict(wanted)}
             try:
-                self._write_status(job, status="queued", **dict.fromkeys(_COUNTS, 0))
+                queued: Json = {"status": "queued", **dict.fromkeys(COUNTS, 0)}
+                write_status(self._folder, job, self._clock(), **queued)
                 # Last: from now on there is such a job, whatever becomes of this process.
-                self._folder.write(_dumped(entry), job, _JOB)
+                self._folder.write(dumped(entry), job, _JOB)
             except (OSError, pa.ArrowException) as error:
                 log.error("a job cannot be written down", exc_info=error)
                 raise Refused(503, "no_place", "no job can be written down; ask later", 60) from error
-            self._submit(job, _Work(self, job), entry["wanted"])
+            self._submit(job, Work(self._folder, job, self._clock), entry["wanted"])
         found = self._status(job, caller)
         if found is None:
             raise Refused(503, "job_lost", "the job's folder cannot be read; start it again", 10)
         return found
 
-    def _submit(self, job: str, work: _Work, wanted: Json) -> None:
+    def _submit(self, job: str, work: Work, wanted: Json) -> None:
         self._own[job] = work
         work.future = self._pool.submit(self._work, job, work, wanted)
         if not self._is_beating:
@@ -207,7 +220,7 @@ class JobBook:
             for work in own:
                 work.beat()
 
-    def _work(self, job: str, work: _Work, wanted: Json) -> None:
+    def _work(self, job: str, work: Work, wanted: Json) -> None:
         try:
             if self._is_cancelled(job):
                 work.write(status="cancelled")
@@ -225,6 +238,10 @@ class JobBook:
                 work.write(status="cancelled")
             else:
                 work.release()
+        except InUse as error:
+            # Whoever holds the folder goes on with it; if he does not, the job is taken up again.
+            log.warning("job %s is left: %s", job, error)
+            work.release()
         except FinganError as error:
             log.error("job %s failed", job, exc_info=error)
             # The texts of refusals are made for callers; others may name places of the server.
@@ -247,37 +264,29 @@ class JobBook:
             log.warning("cannot see whether job %s is cancelled", job, exc_info=error)
             return False
 
-    def _is_alive(self, job: str) -> bool:
-        seen = self._written(job).get("seen")
-        return isinstance(seen, int | float) and self._clock() - seen < ALIVE_SECONDS
-
     def _entry(self, job: str) -> Json | None:
         """Return what was asked for, by whom; None where there is no such job."""
         entry = self._folder.read_object(job, _JOB) or {}
         wanted = entry.get("wanted")
         sound = isinstance(wanted, dict) and {"model", "rows"} <= wanted.keys()
-        return entry if sound and {"caller", "created"} <= entry.keys() else None
-
-    def _written(self, job: str) -> Json:
-        return self._folder.read_object(job, _STATUS) or {}
-
-    def _write_status(self, job: str, **facts: Any) -> None:
-        facts.setdefault("seen", self._clock())
-        if facts.get("status") in _ENDED:
-            facts["finished"] = datetime.fromtimestamp(self._clock(), UTC).isoformat()
-        self._folder.write(_dumped(facts), job, _STATUS)
+        if not sound or not {"caller", "created"} <= entry.keys():
+            return None
+        if len(self._callers) >= 2 * _MOST_READ:
+            self._callers.clear()
+        self._callers[job] = entry["caller"]
+        return entry
 
     def _status(self, job: str, caller: str | None) -> Json | None:
         entry = self._entry(job) if _ID.fullmatch(job) else None
         if entry is None or (caller is not None and entry["caller"] != caller):
             return None
-        status = self._written(job)
+        status = read_status(self._folder, job)
         return {
             "id": job,
             "model": entry["wanted"]["model"],
             "status": status.get("status", "queued"),
             "rows": entry["wanted"]["rows"],
-            **{name: status.get(name, 0) for name in _COUNTS},
+            **{name: status.get(name, 0) for name in COUNTS},
             # The caller cannot reach a folder of this machine, and need not know where it lies.
             "place": job if self._folder.is_local else redact(below(self._place, job)),
             "created": entry["created"],
@@ -290,13 +299,16 @@ class JobBook:
         return sorted((name for name in self._folder.folders() if _ID.fullmatch(name)), reverse=True)
 
     def _listing(self, caller: str | None) -> list[Json]:
-        found = (self._status(job, caller) for job in self._names())
+        oldest = datetime.fromtimestamp(max(0.0, self._clock() - self._listed_seconds), UTC)
+        recent = (job for job in self._names() if job >= f"{oldest:%Y%m%d}")
+        own = (job for job in islice(recent, _MOST_READ) if caller in (None, self._callers.get(job, caller)))
+        found = (self._status(job, caller) for job in own)
         newest = islice((status for status in found if status is not None), _MOST_LISTED)
         return sorted(newest, key=lambda status: str(status["created"]), reverse=True)
 
     def _cancel(self, job: str, caller: str | None) -> Json | None:
         status = self._status(job, caller)
-        if status is None or status["status"] in _ENDED:
+        if status is None or status["status"] in ENDED:
             return status
         self._folder.write(b"", job, _CANCEL)
         with self._lock:
@@ -306,57 +318,7 @@ class JobBook:
                 del self._own[job]
         if work is not None and begun:
             work.stop.set()
-        elif work is not None or not self._is_alive(job):
+        elif work is not None or not is_alive(read_status(self._folder, job), self._clock()):
             # Nobody works at it who would write that it has ended.
-            (work or _Work(self, job)).write(status="cancelled")
+            (work or Work(self._folder, job, self._clock)).write(status="cancelled")
         return self._status(job, caller)
-
-
-class _Work:
-    """A job that this book works at, or will: its status as last written, and the order to stop."""
-
-    def __init__(self, book: JobBook, job: str) -> None:
-        self.stop = threading.Event()
-        self.future: Future[None] | None = None
-        self._book, self._job, self._at = book, job, float("-inf")
-        found = book._written(job)
-        self._facts: Json = {"status": "queued", **{name: found.get(name, 0) for name in _COUNTS}}
-        self._lock, self._over = threading.Lock(), False
-
-    def progress(self, rows_done: int, parts_done: int, parts: int) -> None:
-        """Note how far it is; write it, not more often than needed."""
-        with self._lock:
-            self._facts |= {"rows_done": rows_done, "parts_done": parts_done, "parts": parts}
-            if time.monotonic() - self._at >= _WRITE_SECONDS:
-                self._write()
-
-    def beat(self) -> None:
-        """Give a sign of life, unless it did lately."""
-        with self._lock:
-            if not self._over and time.monotonic() - self._at >= BEAT_SECONDS:
-                self._write()
-
-    def write(self, **facts: Any) -> None:
-        """Write a new status now."""
-        with self._lock:
-            self._facts |= facts
-            self._over = self._facts["status"] in _ENDED
-            self._write()
-
-    def release(self) -> None:
-        """Leave it to whoever comes first."""
-        with self._lock:
-            self._facts["status"] = "queued"
-            self._over = True
-            self._write(seen=0.0)
-
-    def _write(self, **facts: Any) -> None:
-        self._at = time.monotonic()
-        try:
-            self._book._write_status(self._job, **self._facts, **facts)
-        except (OSError, pa.ArrowException) as error:
-            log.error("the status of job %s cannot be written", self._job, exc_info=error)
-
-
-def _dumped(values: Json) -> bytes:
-    return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace")

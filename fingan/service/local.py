@@ -112,12 +112,13 @@ def in_process(config: ServiceConfig, telemetry: Prometheus) -> Iterator[Backend
 
 
 @contextmanager
-def on_ray(config: ServiceConfig, own: bool) -> Iterator[Backend]:
+def on_ray(config: ServiceConfig, own: bool, telemetry: Prometheus) -> Iterator[Backend]:
     """Give a backend of Ray Serve replicas on the Ray that this process is connected to, without a proxy.
 
     Args:
         config: of the service.
         own: whether that Ray ends with this process, and the replicas with it.
+        telemetry: counts.
 
     Raises:
         FinganError: the replicas do not start.
@@ -134,7 +135,7 @@ def on_ray(config: ServiceConfig, own: bool) -> Iterator[Backend]:
     except (RuntimeError, TimeoutError) as error:
         raise FinganError(f"the replicas do not start: {error}") from error
     try:
-        yield Replicas(handle)
+        yield Replicas(handle, telemetry.together)
     finally:
         if not own:
             serve.shutdown()

@@ -15,6 +15,7 @@ from fingan.errors import (
     FinganError,
     NotAvailable,
     NotFound,
+    StorageError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,6 +43,7 @@ _KINDS: tuple[tuple[type[FinganError], int, str], ...] = (
     (NotAvailable, 422, "not_available"),
     (ConfigError, 422, "invalid_request"),
     (NotFound, 404, "not_found"),
+    (StorageError, 503, "registry"),
     (BundleError, 503, "model_broken"),
     (DataError, 422, "data_error"),
 )
@@ -79,6 +81,7 @@ def refusal(error: FinganError) -> Refused:
 
 
 _OWN_TEXTS: dict[type[FinganError], str] = {
+    StorageError: "the registry cannot be read now; ask again",
     BundleError: "this version of the model is damaged and is not served; ask for another version",
     NotFound: "there is no such model or version any more; GET /v1/models lists what there is",
 }

@@ -1,6 +1,7 @@
 """What the service counts, for Prometheus: of one process, in the text format.
 
-Fronts and replicas each have their own; on a cluster Ray gathers the replicas' (see `deployment`).
+Each front has its own; on a cluster Ray gathers them (see `mirror`). Replicas tell the front that
+asks them for rows how many small calls shared their forward passes.
 """
 
 from __future__ import annotations

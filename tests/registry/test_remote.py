@@ -15,7 +15,7 @@ import pyarrow.fs
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from fingan.errors import BundleError
+from fingan.errors import BundleError, StorageError
 from fingan.registry import Registry, read_bundle
 from fingan.registry.manifest import MANIFEST
 from tests.registry.helpers import make_bundle
@@ -207,7 +207,7 @@ class TestFetch:
         registry = bucket.registry()
         registry.publish("demo", bundle)
         bucket.store.broken = True
-        with pytest.raises(BundleError, match=r"demo/1: manifest\.json cannot be read: 503 Slow Down"):
+        with pytest.raises(StorageError, match=r"demo/1: manifest\.json cannot be read: 503 Slow Down"):
             registry.fetch("demo:1")
 
 

@@ -22,6 +22,7 @@ from fingan.service.front import Jobs
 from fingan.service.identity import Authority, Caller, OneToken
 from fingan.service.local import settings
 from fingan.service.sampler import Sampler
+from fingan.service.telemetry import Prometheus
 from fingan.service.workbench import Workbench
 
 TOKEN = "fingan_test-token-of-the-tests"
@@ -81,13 +82,17 @@ def service(
     backend: Backend | None = None,
     jobs: Jobs | None = None,
     paced: bool = True,
+    telemetry: Prometheus | None = None,
     **values: Any,
 ) -> Iterator[Service]:
     """Run the service of a registry with one token, `TOKEN`, that may do everything."""
     config = ServiceConfig.model_validate({"registry": str(registry), "refresh": 0.1, **values})
-    bench = Workbench(Sampler(Registry(registry)), config.replicas.threads) if backend is None else None
+    counts = telemetry or Prometheus()
+    bench = None
+    if backend is None:
+        backend = bench = Workbench(Sampler(Registry(registry)), config.replicas.threads, counts.together)
     known = authority or OneToken(TOKEN, Caller("tester"))
-    app = create_app(config, backend or bench, known, paced=paced, jobs=jobs)  # type: ignore[arg-type]
+    app = create_app(config, backend, known, paced=paced, telemetry=counts, jobs=jobs)
     try:
         with answering(app) as url:
             yield Service(url)

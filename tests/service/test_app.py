@@ -147,7 +147,8 @@ def test_metrics_count(running: Service) -> None:
         text,
     )
     assert 'fingan_rows_total{model="tiny"}' in text
-    assert "fingan_batch_calls_count" in text or "fingan_streams" in text
+    assert re.search(r"^fingan_batch_calls_count [1-9]", text, re.MULTILINE)
+    assert _gauge(running, "fingan_streams") == _gauge(running, "fingan_queue") == 0
     assert 'fingan_model_version{reference="tiny:latest"} 2.0' in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import threading
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fingan.errors import BundleError
+from fingan.errors import BundleError, StorageError
+from fingan.registry import local
 from fingan.service.identity import ANYBODY
 from fingan.service.problems import Refused
 from tests.service.shop import REFRESH, Shop, run
@@ -112,6 +114,56 @@ def test_a_version_that_cannot_be_loaded_now_is_tried_again(tmp_path: Path) -> N
         shop.backend.failing = None
         assert await shop.refreshed() == "tiny:2"
         assert await shop.problem() is None
+
+    run(test, tmp_path)
+
+
+@pytest.mark.parametrize("file", ["generator.safetensors", "manifest.json"])
+def test_storage_that_fails_once_while_a_new_version_is_loaded_does_not_block_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    failing = True
+    open_regular = local.open_regular
+
+    def flaky(path: Path) -> io.BufferedReader:
+        if failing and path.parts[-2:] == ("2", file):
+            raise OSError(5, "Input/output error", str(path))
+        return open_regular(path)
+
+    async def test(shop: Shop) -> None:
+        nonlocal failing
+        monkeypatch.setattr(local, "open_regular", flaky)
+        shop.publish()
+        assert await shop.serves() == "tiny:1"
+        shop.publish()
+        assert await shop.refreshed() == "tiny:1"
+        assert "again" in str(await shop.problem())
+        assert "damaged" not in str(await shop.problem())
+        failing = False
+        assert await shop.refreshed() == "tiny:2"
+        assert await shop.problem() is None
+
+    run(test, tmp_path)
+
+
+def test_an_older_version_does_not_pass_for_the_newest_while_storage_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(shop: Shop) -> None:
+        for _ in range(2):
+            shop.publish()
+        assert await shop.serves() == "tiny:2"
+        open_regular = local.open_regular
+
+        def failing(path: Path) -> io.BufferedReader:
+            if path.parts[-2] == "2":
+                raise OSError(116, "Stale file handle", str(path))
+            return open_regular(path)
+
+        monkeypatch.setattr(local, "open_regular", failing)
+        assert await shop.refreshed() == "tiny:2"
+        with pytest.raises(StorageError, match=r"tiny/2: manifest\.json cannot be read: Stale file handle"):
+            shop.registry.resolve("tiny")
 
     run(test, tmp_path)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pyarrow as pa
 import pytest
+import ray
 import requests
 from ray import serve
 
@@ -21,6 +24,7 @@ from fingan.registry import Registry
 from fingan.service.authorities import authority_of
 from fingan.service.deployment import Replicas, application, replicas
 from fingan.service.identity import add_token
+from fingan.service.telemetry import Prometheus
 from tests.cluster.heads import free_port
 from tests.service.services import Service, service
 
@@ -48,7 +52,9 @@ def on_serve(proxy: str, registry: Path) -> Iterator[Service]:
         {"registry": str(registry), "replicas": {"fewest": 2, "most": 2, "cpus": 0.1}}
     )
     handle = serve.run(replicas(config), name="own", route_prefix=None)
-    with service(registry, backend=Replicas(handle), replicas=config.replicas.model_dump()) as found:
+    counts = Prometheus()
+    backend = Replicas(handle, counts.together)
+    with service(registry, backend=backend, telemetry=counts, replicas=config.replicas.model_dump()) as found:
         yield found
     serve.delete("own")
 
@@ -58,6 +64,25 @@ def test_rows_from_replicas_are_those_of_the_generator(on_serve: Service, expect
     assert pa.ipc.open_stream(answer.content).read_all().equals(expected)
     small = on_serve.rows("tiny", rows=10, seed=5, offset=100)
     assert pa.ipc.open_stream(small.content).read_all().equals(expected.slice(100, 10))
+
+
+def test_what_replicas_make_together_is_counted_by_the_front(on_serve: Service) -> None:
+    asked = 12
+    before = _together(on_serve)
+    with ThreadPoolExecutor(asked) as pool:
+        answers = list(pool.map(lambda seed: on_serve.rows("tiny", seed=seed), range(asked)))
+    assert {answer.status_code for answer in answers} == {200}
+    passes, calls = (now - then for now, then in zip(_together(on_serve), before, strict=True))
+    assert calls == asked
+    assert 1 <= passes <= calls
+
+
+def _together(found: Service) -> tuple[float, float]:
+    text = found.ask("GET", "/metrics").text
+    counted = [
+        re.search(rf"^fingan_batch_calls_{end} (\S+)$", text, re.MULTILINE) for end in ("count", "sum")
+    ]
+    return tuple(float(one[1]) for one in counted if one is not None)  # type: ignore[return-value]
 
 
 def test_errors_cross_from_replicas(on_serve: Service) -> None:
@@ -130,12 +155,40 @@ def test_behind_ray_serves_proxy(proxy: str, registry: Path, tmp_path: Path) -> 
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
         place = f"{url}/v1/models/tiny/samples"
         answer = requests.post(place, json={"rows": 20_000}, headers=headers, timeout=60)
+        assert requests.post(place, json={"rows": 10}, headers=headers, timeout=60).status_code == 200
         wanted = load(Registry(registry).fetch("tiny")).sample(20_000)
         assert pa.ipc.open_stream(answer.content).read_all().equals(wanted)
         assert requests.post(place, json={"rows": 50_001}, headers=headers, timeout=10).status_code == 413
         assert b"<html" in requests.get(url, timeout=10).content
+        _gathered_by_ray()
     finally:
         serve.delete("fingan")
+
+
+def _gathered_by_ray() -> None:
+    """Wait until Ray tells what the front counted, under the front's own names behind `ray_`."""
+    (node,) = ray.nodes()
+    wanted = {
+        "fingan_rows_total": r'model="tiny"',
+        "fingan_requests_total": r'status="413"',
+        "fingan_request_seconds_bucket": r'route="/v1/models/{model}/samples"',
+        "fingan_batch_calls_count": "",
+        "fingan_model_version": r'reference="tiny:latest"',
+        "fingan_streams": "",
+        "fingan_queue": "",
+    }
+    deadline = time.monotonic() + 60
+    missing = set(wanted)
+    while missing:
+        assert time.monotonic() < deadline, missing
+        time.sleep(1)
+        place = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+        lines = requests.get(place, timeout=10).text.splitlines()
+        missing = {
+            name
+            for name in missing
+            if not any(line.startswith(f"ray_{name}{{") and wanted[name] in line for line in lines)
+        }
 
 
 def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ class Sample:
     candidates: int | None
     columns: Sequence[str] | None
     partition_rows: int
+    digest: str | None = None
 
     def checked(
         self, registry: str | Path, reference: str, say: Callable[[str], None]
@@ -45,6 +46,12 @@ class Sample:
             )
         store = Registry(registry)
         ref = store.resolve(reference)
+        digest = store.show(ref)["manifest"]["digest"]
+        if self.digest not in (None, digest):
+            raise ConfigError(
+                f"digest: {ref} was replaced since these rows were asked for: it has {digest[:12]}… and not "
+                f"{str(self.digest)[:12]}…; ask for the rows anew"
+            )
         say(f"loading {ref}")
         generator = load(store.fetch(ref))
         # It checks what it is asked for at once, and makes no row until somebody reads them.
@@ -52,7 +59,7 @@ class Sample:
         request = Request(
             model=ref.name,
             version=ref.version,
-            digest=store.show(ref)["manifest"]["digest"],
+            digest=digest,
             rows=self.rows,
             seed=self.seed,
             offset=self.offset,

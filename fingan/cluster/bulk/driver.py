@@ -94,6 +94,7 @@ def sample_partitions(
     candidates: int | None = None,
     columns: Sequence[str] | None = None,
     partition_rows: int = PARTITION_ROWS,
+    digest: str | None = None,
     verify: bool = False,
     address: str | None = None,
     allow_open_dashboard: bool = False,
@@ -112,6 +113,7 @@ def sample_partitions(
         where, seed, offset, candidates: as of `Generator.iter_batches`.
         columns: the ones to write, in this order; None for all.
         partition_rows: rows of every part but the last.
+        digest: of the version's content that is expected; None for any.
         verify: compare the files of an earlier call with their SHA-256, not only with their size.
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
         allow_open_dashboard: accept a Ray whose dashboard asks for no token.
@@ -127,11 +129,15 @@ def sample_partitions(
     """
     say = on_stage or _ignore
     crew = _Crew(workers, None if address is None else Address(address), allow_open_dashboard, say)
-    sample = Sample(rows, where, seed, offset, candidates, columns, partition_rows)
+    sample = Sample(rows, where, seed, offset, candidates, columns, partition_rows, digest)
+    generator: Generator | None
     generator, request = sample.checked(registry, reference, say)
     folder = PartFolder(place)
     job = Job(from_anywhere(registry), folder.folder.place, request, dict(where or {}), verify)
     run = _Run(job, folder, on_progress or _ignore, should_stop or never)
+    if workers != 0:
+        # Tasks load their own; here it was for the checks, and must not stay in memory for hours.
+        generator = None
     with folder.folder.held():
         return run(crew, generator)
 
@@ -155,11 +161,11 @@ class _Crew:
 
     @contextmanager
     def making(
-        self, job: Job, numbers: Sequence[int], generator: Generator, should_stop: Callable[[], bool]
+        self, job: Job, numbers: Sequence[int], generator: Generator | None, should_stop: Callable[[], bool]
     ) -> Iterator[Iterator[Made | None]]:
         """Give the parts as they are made; those still in work at the end of the block are given up."""
         with ExitStack() as stack:
-            if self.workers == 0:
+            if generator is not None:
                 made: Iterator[Made | None] = in_this_process(job, numbers, generator, should_stop)
             else:
                 self.say("starting Ray" if self.address is None else f"joining Ray at {self.address.text}")
@@ -186,7 +192,7 @@ class _Run:
         self._rows = self._made = 0
         self._start = time.monotonic()
 
-    def __call__(self, crew: _Crew, generator: Generator) -> Sampled:
+    def __call__(self, crew: _Crew, generator: Generator | None) -> Sampled:
         """Make the parts that are not done, and then the manifest."""
         request = self._job.request
         self._folder.begin(request)
@@ -203,7 +209,7 @@ class _Run:
         seconds = time.monotonic() - self._start
         return Sampled(self._folder.folder.text, request, parts, finished, self._made, seconds)
 
-    def _make(self, numbers: Sequence[int], crew: _Crew, generator: Generator) -> None:
+    def _make(self, numbers: Sequence[int], crew: _Crew, generator: Generator | None) -> None:
         try:
             with crew.making(self._job, numbers, generator, self._should_stop) as parts:
                 self._start = time.monotonic()

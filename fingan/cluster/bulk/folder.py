@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from fingan.data.location import locate, reason
-from fingan.errors import ConfigError, DataError
+from fingan.errors import DataError, InUse
 from fingan.files import TEMPORARY, FileEntry, atomic_path
 
 _LEFT_BEHIND = re.compile(rf"{re.escape(TEMPORARY)}.*|\..*\.[0-9a-f]{{8}}\.partial")
@@ -61,7 +61,7 @@ class Folder:
         An object store has no locks, nor have some file systems; there nobody is kept out.
 
         Raises:
-            ConfigError: somebody else holds it.
+            InUse: somebody else holds it.
             DataError: it cannot be made.
         """
         self.make()
@@ -164,9 +164,7 @@ def _lock(handle: int, text: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigError(
-            f"another run is writing to {text!r}; wait for its end or name another place"
-        ) from None
+        raise InUse(f"another run is writing to {text!r}; wait for its end or name another place") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise

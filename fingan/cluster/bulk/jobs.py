@@ -32,12 +32,13 @@ class JobWriter:
 
         Args:
             wanted: `model` with its version, `rows`, `seed`, `offset`, `where`, `columns`, `candidates`,
-                `partition_rows`.
+                `partition_rows`, and the `digest` that the version had when the job was asked for.
             place: folder or URL.
             on_progress: is told rows done, parts done and parts.
             should_stop: asked several times a second.
 
         Raises:
+            ConfigError: the version was replaced since.
             FinganError: as `sample_partitions`.
         """
 
@@ -55,6 +56,7 @@ class JobWriter:
             candidates=wanted["candidates"],
             columns=wanted["columns"],
             partition_rows=wanted["partition_rows"],
+            digest=wanted.get("digest"),
             workers=self.workers,
             on_progress=tell,
             should_stop=should_stop,

@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import Location
 from fingan.errors import DataError
-from fingan.service import folder, jobs
+from fingan.service import folder, jobs, work
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from fingan.service.problems import Refused
 from tests.service.jobs.desk import (
@@ -82,7 +82,7 @@ def test_the_server_does_not_tell_where_its_folders_are(desk: Desk) -> None:
 
 
 def test_progress_is_told_while_it_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(work, "_WRITE_SECONDS", 0.0)
     desk.writer.open.clear()
     book = desk.book()
     job = start(book)
@@ -284,6 +284,39 @@ def test_the_newest_jobs_of_a_caller_are_listed_first_whoever_else_has_many(
     assert listed(book, "anna") == own[:-4:-1]
     for job in own:
         until(book, job, "done")
+
+
+def test_a_listing_reads_no_more_than_the_newest_and_what_it_does_not_know(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs of others are read once, old ones not at all; whoever knows the id is told of any."""
+    book = desk.book()
+    old = start(book, "anna")
+    until(book, old, "done")
+    desk.clock.now += 31 * 86_400.0
+    mine = start(book, "anna")
+    until(book, mine, "done")
+    for _ in range(3):
+        until(book, start(book, "bert"), "done")
+    read, other = [], desk.book()
+    read_file = folder.Folder.read
+
+    def counted(self: folder.Folder, *names: str) -> bytes | None:
+        read.append(names[0])
+        return read_file(self, *names)
+
+    monkeypatch.setattr(folder.Folder, "read", counted)
+    assert listed(other, "anna") == [mine]
+    assert old not in read
+    assert len(set(read)) == 4
+    read.clear()
+    assert listed(other, "anna") == [mine]
+    assert set(read) == {mine}
+    found = status(other, old)
+    assert found is not None
+    assert (found["status"], desk.file(old, "rows/part-0").exists()) == ("done", True)
+    monkeypatch.setattr(jobs, "_MOST_READ", 2)
+    assert listed(desk.book(), "anna") == []
 
 
 @BOTH

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fingan.config import ServiceConfig
-from fingan.service import jobs
+from fingan.service import jobs, work
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from fingan.service.problems import Refused
 from tests.service.jobs.desk import (
@@ -81,7 +81,8 @@ def test_a_cancelled_job_that_is_taken_up_does_not_run(desk: Desk) -> None:
 def test_jobs_that_wait_are_not_taken_away_from_a_front_that_lives(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "BEAT_SECONDS", 0.01)
+    for module in (jobs, work):
+        monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
     desk.writer.open.clear()
     book, other = desk.book(), desk.book()
     working, waiting = start(book), start(book)
