@@ -29,6 +29,7 @@ from fingan.config import ServiceConfig
 from fingan.errors import FinganError
 from fingan.registry import Registry
 from fingan.service.app import create_app
+from fingan.service.audit import begin
 from fingan.service.authorities import authority_of
 from fingan.service.calls import RowsCall
 from fingan.service.front import Jobs
@@ -186,6 +187,7 @@ def application(config: ServiceConfig, jobs: Callable[[], Jobs] | None = None) -
     authority_of(config)
 
     def front() -> ASGIApp:
+        begin()
         handle: DeploymentHandle[Any] = serve.get_deployment_handle(SAMPLER)
         return create_app(
             config,

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fingan.config import LimitsConfig
 from fingan.errors import FinganError
+from fingan.service.audit import LOGGER
 from fingan.service.identity import ANYBODY, Authority, Caller
 from fingan.service.problems import INTERNAL, Refused, problem, refusal
 from fingan.service.telemetry import Telemetry
@@ -42,7 +43,7 @@ HEADERS = {
 }
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 log = logging.getLogger(__name__)
-audit_log = logging.getLogger("fingan.audit")
+audit_log = logging.getLogger(LOGGER)
 
 
 @dataclass
@@ -155,11 +156,12 @@ class _Answer:
 
 
 class _Body:
-    """Hands a request's body on, up to a size and for so long."""
+    """Hands a request's body on, up to a size, and for so long from when it is first asked for."""
 
     def __init__(self, receive: Receive, most: int, announced: bytes | None) -> None:
         self._receive, self._most, self._come = receive, most, 0
         self._done = False
+        self._until: float | None = None
         if announced is not None and (not announced.isdigit() or int(announced) > most):
             raise self._too_large()
 
@@ -169,8 +171,10 @@ class _Body:
     async def __call__(self) -> Message:
         if self._done:
             return await self._receive()
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + BODY_SECONDS
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError as error:
             raise Refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -25,6 +25,7 @@ from fingan.service.requests import (
     Problem,
     SampleRequest,
 )
+from fingan.service.streams import Streamed
 from fingan.types import Json
 
 Model = Annotated[
@@ -148,7 +149,7 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
         content = b"".join([part async for part in body])
         return Response(content, headers=headers, media_type=chosen.media_type)
     first = await anext(body)
-    return StreamingResponse(_behind(first, body), headers=headers, media_type=chosen.media_type)
+    return Streamed(_behind(first, body), headers=headers, media_type=chosen.media_type)
 
 
 def _format(request: Request, asked: str | None) -> RowFormat:
@@ -173,7 +174,7 @@ def _headers(version: Version, asked: SampleRequest, candidates: int, form: RowF
     }
 
 
-async def _behind(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+async def _behind(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """Yield what was waited for, so that an error before it is told as one, then the rest."""
     try:
         yield first
