@@ -134,8 +134,19 @@ def test_behind_ray_serves_proxy(proxy: str, registry: Path, tmp_path: Path) -> 
         assert pa.ipc.open_stream(answer.content).read_all().equals(wanted)
         assert requests.post(place, json={"rows": 50_001}, headers=headers, timeout=10).status_code == 413
         assert b"<html" in requests.get(url, timeout=10).content
+        audit = _errors_of_front()
+        assert '"caller": "tester"' in audit
+        assert '"status": 401' in audit
+        assert token not in audit
     finally:
         serve.delete("fingan")
+
+
+def _errors_of_front() -> str:
+    """Return what the front of this test's Ray wrote to standard error."""
+    family = psutil.Process().children(recursive=True)
+    (front,) = [one for one in family if "ServeReplica:fingan:front" in " ".join(one.cmdline())]
+    return Path(f"/proc/{front.pid}/fd/2").read_text(errors="replace")
 
 
 def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,3 +155,13 @@ def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("FINGAN_TOKEN_FILE", raising=False)
     with pytest.raises(ConfigError, match=r"token_file.*--add-token"):
         application(ServiceConfig())
+
+
+def test_a_front_that_would_let_everybody_in_is_refused(tmp_path: Path) -> None:
+    """Where the proxy listens is not known to the application."""
+    from fingan.errors import ConfigError
+
+    add_token(tmp_path / "tokens.yaml", "tester")
+    auth = {"required": False, "token_file": str(tmp_path / "tokens.yaml")}
+    with pytest.raises(ConfigError, match=r"auth\.required: False.*auth\.token_file"):
+        application(ServiceConfig.model_validate({"auth": auth}))
