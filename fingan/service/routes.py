@@ -141,7 +141,8 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     answer, candidates = await front.answer(version, asked, chosen)
     compression = compressor(request.headers.get("accept-encoding"))
     work = None if compression is None else compression[1]
-    body = front.body(answer, caller, record_of(request), work)
+    cost = front.cost(version, asked.rows, candidates)
+    body = front.body(answer, caller, record_of(request), work, cost)
     headers = _headers(version, asked, candidates, chosen)
     if compression is not None:
         headers["Content-Encoding"] = compression[0]
@@ -202,13 +203,14 @@ async def start_job(request: Request, response: Response, asked: JobRequest) -> 
     jobs = _jobs(front)
     version = await front.catalogue.version(asked.model, caller)
     sample = SampleRequest(rows=asked.rows, **asked.model_dump(exclude={"model", "rows", "partition_rows"}))
-    await front.answer(version, sample, FORMATS["arrow"])
-    front.quotas.take(caller, asked.rows)
+    _, candidates = await front.answer(version, sample, FORMATS["arrow"])
+    cost = front.cost(version, asked.rows, candidates)
+    front.quotas.take(caller, cost)
     wanted = {**asked.model_dump(), "model": str(version.ref), "digest": version.digest}
     try:
         status = await jobs.start(wanted, caller.name)
     except FinganError:
-        front.quotas.give_back(caller, asked.rows)
+        front.quotas.give_back(caller, cost)
         raise
     record_of(request).facts |= {"job": status["id"], "model": str(version.ref), "rows": asked.rows}
     response.headers["Location"] = f"/v1/jobs/{status['id']}"
