@@ -89,6 +89,10 @@ class Replica:
         self._rows.inc(call.last - call.first, {"model": call.model.partition(":")[0]})
         return made
 
+    async def probe(self, model: str) -> int:
+        """See `Backend.probe`."""
+        return await self._bench.probe(model)
+
     async def check_health(self) -> None:
         """Make a few rows of every generator in memory; Ray Serve replaces a replica that cannot."""
         await self._bench.probe()
@@ -123,6 +127,11 @@ class Replicas:
         """See `Backend.rows`."""
         made: bytes = await self._call("rows", call)
         return made
+
+    async def probe(self, model: str) -> int:
+        """See `Backend.probe`."""
+        number: int = await self._call("probe", model)
+        return number
 
     async def _call(self, method: str, argument: object) -> Any:
         for attempt in range(1, ATTEMPTS + 1):

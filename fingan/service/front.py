@@ -20,6 +20,7 @@ from fingan.service.guard import Record
 from fingan.service.identity import Caller
 from fingan.service.problems import Refused
 from fingan.service.quota import Quotas
+from fingan.service.readiness import Readiness
 from fingan.service.requests import SampleRequest
 from fingan.service.sampler import read_schema
 from fingan.service.telemetry import Prometheus
@@ -57,6 +58,7 @@ class Front:
         admission: bounds what is under way.
         quotas: of callers.
         telemetry: counts.
+        readiness: tells whether rows can be made.
         jobs: writes large samples; None where there is nobody to do it.
         paced: whether a slow reader holds its generator back here.
     """
@@ -70,6 +72,17 @@ class Front:
     paced: bool
     jobs: Jobs | None = None
     checked: dict[tuple[str, str], Json] = field(default_factory=dict)
+    readiness: Readiness = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.readiness = Readiness(
+            self.catalogue,
+            self.backend,
+            config.preload,
+            config.limits.wait,
+            wakes=config.replicas.fewest > 0,
+        )
 
     def most_rows(self, form: RowFormat) -> int:
         """Return how many rows an answer of a format may have."""

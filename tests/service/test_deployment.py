@@ -19,10 +19,11 @@ from fingan.config import ServiceConfig
 from fingan.generator import load
 from fingan.registry import Registry
 from fingan.service.authorities import authority_of
-from fingan.service.deployment import Replicas, application, replicas
+from fingan.service.deployment import SAMPLER, Replicas, application, replicas
 from fingan.service.identity import add_token
 from tests.cluster.heads import free_port
 from tests.service.services import Service, service
+from tests.service.spoilt import SpoiltReplica
 
 pytestmark = pytest.mark.ray
 
@@ -64,6 +65,21 @@ def test_errors_cross_from_replicas(on_serve: Service) -> None:
     answer = on_serve.rows("tiny", where={"labl": "bad"})
     assert answer.status_code == 422
     assert "'label'" in answer.json()["detail"]
+
+
+def test_ready_where_replicas_make_rows_and_not_where_they_do_not(on_serve: Service, registry: Path) -> None:
+    assert on_serve.ask("GET", "/v2/health/ready").status_code == 200
+    config = ServiceConfig.model_validate({"registry": str(registry)})
+    options = {"name": SAMPLER, "ray_actor_options": {"num_cpus": 0.1}}
+    handle = serve.run(
+        serve.deployment(**options)(SpoiltReplica).bind(config), name="spoilt", route_prefix=None
+    )
+    try:
+        with service(registry, backend=Replicas(handle)) as found:
+            assert found.ask("GET", "/v2/health/ready").status_code == 503
+            assert found.ask("GET", "/v2/health/live").status_code == 200
+    finally:
+        serve.delete("spoilt")
 
 
 def test_a_replica_that_is_killed_costs_no_row(on_serve: Service, expected: pa.Table) -> None:
