@@ -17,9 +17,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from fingan.config import LimitsConfig
 from fingan.service.problems import Refused, problem
 
-HEAD_BYTES = 32 << 10
-"""Headers of a request; what comes in one read of the socket (256 KiB) may be more."""
-
 HEAD_SECONDS = 10.0
 """Headers have come by then; and the rest of a body that was answered before its end."""
 

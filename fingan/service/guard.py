@@ -29,6 +29,9 @@ from fingan.service.telemetry import Telemetry
 PUBLIC = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 """Answer without a token: the page, which asks for one and holds no data, and health."""
 
+HEAD_BYTES = 32 << 10
+"""Address and headers of a request."""
+
 BODY_SECONDS = 30.0
 """A request's body has come by then."""
 
@@ -88,6 +91,7 @@ class Guard:
         answer = _Answer(send, record, self._limits.stalled)
         started = time.monotonic()
         try:
+            _check_head(scope)
             caller = await self._admit(scope, headers)
             record.caller = caller.name
             scope.setdefault("state", {}).update(caller=caller, record=record)
@@ -186,6 +190,16 @@ class _Body:
             if self._come > self._most:
                 raise self._too_large()
         return message
+
+
+def _check_head(scope: Scope) -> None:
+    """Refuse long headers that came in one piece, which no server looks at again."""
+    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > HEAD_BYTES:
+        raise Refused(
+            431, "headers_too_large", f"address and headers may have {HEAD_BYTES:,} bytes; send less"
+        )
 
 
 def _route(scope: Scope) -> str:

@@ -25,8 +25,9 @@ from fingan.service.app import create_app
 from fingan.service.audit import audited
 from fingan.service.authorities import configured
 from fingan.service.calls import Backend
-from fingan.service.connection import HEAD_BYTES, connection_of
+from fingan.service.connection import connection_of
 from fingan.service.front import Jobs
+from fingan.service.guard import HEAD_BYTES
 from fingan.service.identity import (
     Authority,
     Caller,

@@ -42,12 +42,14 @@ def test_headers_without_end_are_refused_and_not_kept(running: Service) -> None:
 
 def test_headers_that_are_a_little_too_long_are_told_so(running: Service) -> None:
     with connect(running.url) as sock:
-        sock.sendall(HEAD + b"X-More: " + b"y" * (connection.HEAD_BYTES + 1))
+        sock.sendall(HEAD + b"X-More: " + b"y" * (guard.HEAD_BYTES + 1))
         assert rest(sock).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
     with connect(running.url) as sock:
-        sock.sendall(
-            HEAD + b"X-More: " + b"y" * (connection.HEAD_BYTES // 2) + b"\r\nConnection: close\r\n\r\n"
-        )
+        # Whole, and perhaps in one piece, of which the server takes more.
+        sock.sendall(HEAD + b"X-More: " + b"y" * 2 * guard.HEAD_BYTES + b"\r\nConnection: close\r\n\r\n")
+        assert rest(sock).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+    with connect(running.url) as sock:
+        sock.sendall(HEAD + b"X-More: " + b"y" * (guard.HEAD_BYTES // 2) + b"\r\nConnection: close\r\n\r\n")
         assert rest(sock).startswith(b"HTTP/1.1 200")
 
 
