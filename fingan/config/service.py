@@ -24,7 +24,7 @@ class AuthConfig(Section):
     """Who may ask."""
 
     token_file: str | None = Field(None, description="file of hashed tokens; FINGAN_TOKEN_FILE otherwise")
-    required: bool = Field(True, description="false lets everybody in; on loopback only")
+    required: bool = Field(True, description="false lets everybody in: `fingan serve` on loopback only")
     oidc: OidcConfig | None = Field(None, description="signed tokens of an identity provider")
 
 

@@ -60,7 +60,7 @@ class Sink:
                 f"cannot write columns {_columns(batch.schema)} to {self._location.text!r}, "
                 f"which has {_columns(self._schema)}"
             )
-        arrays = [_escaped(a) for a in batch.columns] if self._escape else batch.columns
+        arrays = [escaped(a) for a in batch.columns] if self._escape else batch.columns
         self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._written))
         self.rows += batch.num_rows
         # Parquet makes a row group of every call: small batches are gathered first.
@@ -110,7 +110,7 @@ def open_sink(
     _check(location)
     escape = escape_formulas and location.format == "csv"
     partial = f"{location.path[: -len(location.name)]}.{location.name}.{secrets.token_hex(4)}.partial"
-    written = _escaped_names(schema) if escape else schema
+    written = escaped_names(schema) if escape else schema
     with _removing(location.filesystem, partial), contextlib.ExitStack() as opened:
         with _naming(location):
             stream = location.filesystem.open_output_stream(partial, compression=location.compression)
@@ -177,12 +177,14 @@ def _removing(filesystem: pafs.FileSystem, path: str) -> Iterator[None]:
         raise
 
 
-def _escaped(column: pa.Array) -> pa.Array:
+def escaped(column: pa.Array) -> pa.Array:
+    """Return a column with a `'` before texts that a spreadsheet would run as a formula."""
     return pc.replace_substring_regex(column, _FORMULA, r"'\1") if pt.is_string(column.type) else column
 
 
-def _escaped_names(schema: pa.Schema) -> pa.Schema:
-    names = _escaped(pa.array(schema.names, pa.string())).to_pylist()
+def escaped_names(schema: pa.Schema) -> pa.Schema:
+    """Return a schema whose names are `escaped`."""
+    names = escaped(pa.array(schema.names, pa.string())).to_pylist()
     return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
 
 

@@ -31,14 +31,17 @@ def configured(auth: AuthConfig, token_file: str | Path | None = None) -> Author
     return Either(*known) if known else None
 
 
-def authority_of(config: ServiceConfig) -> Authority | None:
-    """Return who knows callers; None lets everybody in.
+def authority_of(config: ServiceConfig) -> Authority:
+    """Return who knows callers of a service behind Ray Serve's proxy, whose address is not known here.
 
     Raises:
-        ConfigError: authentication is required and there is nobody to ask, or they cannot be used.
+        ConfigError: everybody would be let in, or nobody; or who knows them cannot be used.
     """
     if not config.auth.required:
-        return None
+        raise ConfigError(
+            "auth.required: False would let everybody in who reaches Ray Serve's proxy; take it out and set "
+            "auth.token_file or auth.oidc, or use `fingan serve --no-auth`, which listens on loopback only"
+        )
     known = configured(config.auth)
     if known is None:
         raise ConfigError(

@@ -59,3 +59,10 @@ class Backend(Protocol):
 
     async def rows(self, call: RowsCall) -> bytes:
         """Return the rows of a call."""
+
+    async def probe(self, model: str) -> int:
+        """Check that every version in memory still makes rows; load a model where there is none.
+
+        Raises:
+            BundleError: one does not.
+        """

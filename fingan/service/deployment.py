@@ -30,6 +30,7 @@ from fingan.config import ServiceConfig
 from fingan.errors import FinganError
 from fingan.registry import Registry
 from fingan.service.app import create_app
+from fingan.service.audit import begin
 from fingan.service.authorities import authority_of
 from fingan.service.calls import RowsCall
 from fingan.service.front import Jobs
@@ -92,6 +93,10 @@ class Replica:
         with self._lock:
             self._together.append(calls)
 
+    async def probe(self, model: str) -> int:
+        """See `Backend.probe`."""
+        return await self._bench.probe(model)
+
     async def check_health(self) -> None:
         """Make a few rows of every generator in memory; Ray Serve replaces a replica that cannot."""
         await self._bench.probe()
@@ -134,6 +139,11 @@ class Replicas:
         for calls in together:
             self._observe(calls)
         return made
+
+    async def probe(self, model: str) -> int:
+        """See `Backend.probe`."""
+        number: int = await self._call("probe", model)
+        return number
 
     async def _call(self, method: str, argument: object) -> Any:
         for attempt in range(1, ATTEMPTS + 1):
@@ -200,6 +210,7 @@ def application(config: ServiceConfig, jobs: Callable[[], Jobs] | None = None) -
     def front() -> ASGIApp:
         from fingan.service.mirror import Mirrored
 
+        begin()
         handle: DeploymentHandle[Any] = serve.get_deployment_handle(SAMPLER)
         telemetry = Mirrored()
         return create_app(

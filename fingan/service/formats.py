@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from fingan.data.sink import escaped, escaped_names
+
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _WEIGHT = re.compile(r"^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$")
 
@@ -69,6 +71,9 @@ def _arrow(batch: pa.RecordBatch) -> bytes:
 
 
 def _csv(batch: pa.RecordBatch, header: bool = False) -> bytes:
+    # What is downloaded is opened in spreadsheets; who wants texts as they are takes another format.
+    columns = [escaped(column) for column in batch.columns]
+    batch = pa.RecordBatch.from_arrays(columns, schema=escaped_names(batch.schema))
     sink = pa.BufferOutputStream()
     with csv.CSVWriter(sink, batch.schema, write_options=csv.WriteOptions(include_header=header)) as writer:
         writer.write_batch(batch)

@@ -20,6 +20,7 @@ from fingan.service.guard import Record
 from fingan.service.identity import Caller
 from fingan.service.problems import Refused
 from fingan.service.quota import Quotas
+from fingan.service.readiness import Readiness
 from fingan.service.requests import SampleRequest
 from fingan.service.sampler import read_schema
 from fingan.service.telemetry import Prometheus
@@ -57,6 +58,7 @@ class Front:
         admission: bounds what is under way.
         quotas: of callers.
         telemetry: counts.
+        readiness: tells whether rows can be made.
         jobs: writes large samples; None where there is nobody to do it.
         paced: whether a slow reader holds its generator back here.
     """
@@ -70,6 +72,17 @@ class Front:
     paced: bool
     jobs: Jobs | None = None
     checked: dict[tuple[str, str], Json] = field(default_factory=dict)
+    readiness: Readiness = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.readiness = Readiness(
+            self.catalogue,
+            self.backend,
+            config.preload,
+            config.limits.wait,
+            wakes=config.replicas.fewest > 0,
+        )
 
     def most_rows(self, form: RowFormat) -> int:
         """Return how many rows an answer of a format may have."""
@@ -116,6 +129,11 @@ class Front:
         answer = Answer(call, form, read_schema(found["schema"]), chunk, min(ahead, 8))
         return answer, int(found["candidates"])
 
+    def cost(self, version: Version, rows: int, candidates: int) -> int:
+        """Return what a quota is charged: rows, and more for more candidates than are configured."""
+        configured = int(version.description["candidates"])
+        return -(-rows * max(candidates, configured) // configured)
+
     async def _checked(self, call: RowsCall) -> Json:
         """Ask a replica, unless it has been asked the same before."""
         key = (call.digest, repr((call.where, call.columns, call.candidates)))
@@ -128,11 +146,11 @@ class Front:
         return found
 
     async def body(
-        self, answer: Answer, caller: Caller, record: Record, work: Compressor | None
+        self, answer: Answer, caller: Caller, record: Record, work: Compressor | None, cost: int
     ) -> AsyncGenerator[bytes]:
-        """Yield the bytes of an answer, and keep the books."""
+        """Yield the bytes of an answer, whose rows `cost` so much in all, and keep the books."""
         rows = answer.call.last - answer.call.first
-        self.quotas.take(caller, rows)
+        self.quotas.take(caller, cost)
         given = 0
 
         def count(number: int) -> None:
@@ -156,7 +174,7 @@ class Front:
             self.telemetry.rows(answer.call.model.partition(":")[0], given)
             record.facts |= {"model": answer.call.model, "rows": rows, "whole": given == rows}
             # Charged is what was handed on.
-            self.quotas.give_back(caller, rows - given)
+            self.quotas.give_back(caller, cost * (rows - given) // rows)
 
 
 def caller_of(request: Request) -> Caller:

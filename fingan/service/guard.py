@@ -21,12 +21,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fingan.config import LimitsConfig
 from fingan.errors import FinganError
+from fingan.service.audit import LOGGER
 from fingan.service.identity import ANYBODY, Authority, Caller
 from fingan.service.problems import INTERNAL, Refused, problem, refusal
 from fingan.service.telemetry import Telemetry
 
 PUBLIC = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 """Answer without a token: the page, which asks for one and holds no data, and health."""
+
+HEAD_BYTES = 32 << 10
+"""Address and headers of a request."""
 
 BODY_SECONDS = 30.0
 """A request's body has come by then."""
@@ -42,7 +46,7 @@ HEADERS = {
 }
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 log = logging.getLogger(__name__)
-audit_log = logging.getLogger("fingan.audit")
+audit_log = logging.getLogger(LOGGER)
 
 
 @dataclass
@@ -87,6 +91,7 @@ class Guard:
         answer = _Answer(send, record, self._limits.stalled)
         started = time.monotonic()
         try:
+            _check_head(scope)
             caller = await self._admit(scope, headers)
             record.caller = caller.name
             scope.setdefault("state", {}).update(caller=caller, record=record)
@@ -155,11 +160,12 @@ class _Answer:
 
 
 class _Body:
-    """Hands a request's body on, up to a size and for so long."""
+    """Hands a request's body on, up to a size, and for so long from when it is first asked for."""
 
     def __init__(self, receive: Receive, most: int, announced: bytes | None) -> None:
         self._receive, self._most, self._come = receive, most, 0
         self._done = False
+        self._until: float | None = None
         if announced is not None and (not announced.isdigit() or int(announced) > most):
             raise self._too_large()
 
@@ -169,8 +175,10 @@ class _Body:
     async def __call__(self) -> Message:
         if self._done:
             return await self._receive()
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + BODY_SECONDS
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError as error:
             raise Refused(
@@ -182,6 +190,16 @@ class _Body:
             if self._come > self._most:
                 raise self._too_large()
         return message
+
+
+def _check_head(scope: Scope) -> None:
+    """Refuse long headers that came in one piece, which no server looks at again."""
+    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > HEAD_BYTES:
+        raise Refused(
+            431, "headers_too_large", f"address and headers may have {HEAD_BYTES:,} bytes; send less"
+        )
 
 
 def _route(scope: Scope) -> str:

@@ -1,7 +1,8 @@
 """The service on one machine: an HTTP server of our own before replicas on Ray Serve, or in this process.
 
 The server stops taking from an answer while its reader takes nothing (uvicorn waits for the socket
-to drain), so a slow reader holds back what is made for it, and nothing piles up anywhere.
+to drain), so a slow reader holds back what is made for it, and nothing piles up anywhere. What uvicorn
+does not bound, `connection` does.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from fingan.config import AuthConfig, ServiceConfig
+from fingan.config import AuthConfig, LimitsConfig, ServiceConfig
 from fingan.errors import ConfigError, FinganError
 from fingan.registry import Registry
 from fingan.service.app import create_app
+from fingan.service.audit import audited
 from fingan.service.authorities import configured
 from fingan.service.calls import Backend
+from fingan.service.connection import connection_of
 from fingan.service.front import Jobs
+from fingan.service.guard import HEAD_BYTES
 from fingan.service.identity import (
     Authority,
     Caller,
@@ -74,11 +78,11 @@ def authority(
     Raises:
         ConfigError: everybody would be let in from elsewhere, or a file that cannot be used.
     """
-    if no_auth:
+    if no_auth or not auth.required:
         if not is_loopback(host):
             raise ConfigError(
-                f"--no-auth would let everybody in who reaches {host!r}; "
-                "listen on 127.0.0.1, or give a --token-file"
+                f"{'--no-auth' if no_auth else 'auth.required: false'} would let everybody in who reaches "
+                f"{host!r}; listen on 127.0.0.1, or take it out and give a --token-file"
             )
         return None
     known = configured(auth, token_file)
@@ -166,12 +170,12 @@ def run(
         ConfigError: nobody can listen there.
     """
     app = create_app(config, backend, known, paced=True, telemetry=telemetry, jobs=jobs)
-    server = _Server(settings(app, host, port), ready)
-    with _listening(host, port) as own:
+    server = _Server(settings(app, host, port, config.limits), ready)
+    with audited(), _listening(host, port) as own:
         server.run(sockets=[own])
 
 
-def settings(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+def settings(app: ASGIApp, host: str, port: int, limits: LimitsConfig) -> uvicorn.Config:
     """Return the settings of the HTTP server."""
     return uvicorn.Config(
         app,
@@ -182,7 +186,9 @@ def settings(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        h11_max_incomplete_event_size=32 << 10,
+        # The other parser, which uvicorn prefers where it is installed, knows no limit of headers.
+        http=connection_of(limits),
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws="none",
     )
 

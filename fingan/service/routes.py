@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -25,6 +25,7 @@ from fingan.service.requests import (
     Problem,
     SampleRequest,
 )
+from fingan.service.streams import Streamed
 from fingan.types import Json
 
 Model = Annotated[
@@ -140,7 +141,8 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     answer, candidates = await front.answer(version, asked, chosen)
     compression = compressor(request.headers.get("accept-encoding"))
     work = None if compression is None else compression[1]
-    body = front.body(answer, caller, record_of(request), work)
+    cost = front.cost(version, asked.rows, candidates)
+    body = front.body(answer, caller, record_of(request), work, cost)
     headers = _headers(version, asked, candidates, chosen)
     if compression is not None:
         headers["Content-Encoding"] = compression[0]
@@ -148,7 +150,7 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
         content = b"".join([part async for part in body])
         return Response(content, headers=headers, media_type=chosen.media_type)
     first = await anext(body)
-    return StreamingResponse(_behind(first, body), headers=headers, media_type=chosen.media_type)
+    return Streamed(_behind(first, body), headers=headers, media_type=chosen.media_type)
 
 
 def _format(request: Request, asked: str | None) -> RowFormat:
@@ -173,7 +175,7 @@ def _headers(version: Version, asked: SampleRequest, candidates: int, form: RowF
     }
 
 
-async def _behind(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+async def _behind(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """Yield what was waited for, so that an error before it is told as one, then the rest."""
     try:
         yield first
@@ -201,13 +203,14 @@ async def start_job(request: Request, response: Response, asked: JobRequest) -> 
     jobs = _jobs(front)
     version = await front.catalogue.version(asked.model, caller)
     sample = SampleRequest(rows=asked.rows, **asked.model_dump(exclude={"model", "rows", "partition_rows"}))
-    await front.answer(version, sample, FORMATS["arrow"])
-    front.quotas.take(caller, asked.rows)
+    _, candidates = await front.answer(version, sample, FORMATS["arrow"])
+    cost = front.cost(version, asked.rows, candidates)
+    front.quotas.take(caller, cost)
     wanted = {**asked.model_dump(), "model": str(version.ref), "digest": version.digest}
     try:
         status = await jobs.start(wanted, caller.name)
     except FinganError:
-        front.quotas.give_back(caller, asked.rows)
+        front.quotas.give_back(caller, cost)
         raise
     record_of(request).facts |= {"job": status["id"], "model": str(version.ref), "rows": asked.rows}
     response.headers["Location"] = f"/v1/jobs/{status['id']}"

@@ -234,12 +234,18 @@ class Sampler:
         )
         return written(served, call, list(batches))
 
-    def probe(self) -> int:
+    def probe(self, model: str | None = None) -> int:
         """Make a few rows of every version in memory; return how many versions there are.
 
+        Args:
+            model: is loaded where there is none.
+
         Raises:
-            BundleError: a version no longer gives rows of its columns.
+            NotFound: there is no such version.
+            BundleError: a version no longer gives rows of its columns, or cannot be loaded.
         """
+        if model is not None and not self.models:
+            self.served(model)
         models = self.models
         for model in models:
             found = self._known(model)

@@ -51,6 +51,8 @@ class Workbench:
         # Loading must not hold up rows, and small calls must not wait for large ones.
         self._small = ThreadPoolExecutor(1, thread_name_prefix="small")
         self._other = ThreadPoolExecutor(2, thread_name_prefix="models")
+        # Neither must say that rows cannot be made.
+        self._probing = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._waiting: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -76,13 +78,13 @@ class Workbench:
             self._worker = asyncio.create_task(self._work())
         return await waiting.answer
 
-    async def probe(self) -> int:
-        """Check that every version in memory still makes rows."""
-        return await self._in(self._other, self._sampler.probe)
+    async def probe(self, model: str | None = None) -> int:
+        """See `Backend.probe`."""
+        return await self._in(self._probing, self._sampler.probe, model)
 
     def close(self) -> None:
         """Let the threads end."""
-        for pool in (self._large, self._small, self._other):
+        for pool in (self._large, self._small, self._other, self._probing):
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:

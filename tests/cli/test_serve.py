@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import stat
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import fingan
 from fingan.cli.app import run
 from tests import tiny
+from tests.cli.serving import started
 from tests.service.providers import ISSUER, Provider, public, token
 from tests.service.services import publish
 
@@ -33,24 +29,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bundles").mkdir()
     publish(folder / "registry", "tiny", tiny.generator(), folder / "bundles")
     return folder / "registry"
-
-
-@contextmanager
-def started(registry: Path, state: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the command; give its URL and process."""
-    command = [sys.executable, "-m", "fingan", "serve", "--registry", str(registry), "--port", "0", "--json"]
-    env = {**os.environ, "XDG_STATE_HOME": str(state)}
-    env.pop("FINGAN_TOKEN_FILE", None)
-    with subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, process.stderr.read() if process.stderr else ""
-            yield json.loads(line)["url"], process
-        finally:
-            process.kill()
 
 
 def test_from_start_to_end(registry: Path, tmp_path: Path) -> None:
@@ -126,6 +104,7 @@ def test_tokens_are_added_and_shown_once(tmp_path: Path, capsys: pytest.CaptureF
         (["--set", "replicas.fewest=9"], "replicas.most"),
         (["--add-token", "x"], "--token-file"),
         (["--no-auth", "--host", "203.0.113.7"], "--no-auth"),
+        (["--set", "auth.required=false", "--host", "0.0.0.0"], "auth.required: false"),
     ],
 )
 def test_what_cannot_be_is_refused(

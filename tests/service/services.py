@@ -13,7 +13,7 @@ import requests
 import uvicorn
 from starlette.types import ASGIApp
 
-from fingan.config import ServiceConfig
+from fingan.config import LimitsConfig, ServiceConfig
 from fingan.generator import Generator
 from fingan.registry import Registry
 from fingan.service.app import create_app
@@ -51,9 +51,9 @@ def publish(registry: Path, name: str, generator: Generator, folder: Path, **met
 
 
 @contextmanager
-def answering(app: ASGIApp) -> Iterator[str]:
+def answering(app: ASGIApp, limits: LimitsConfig | None = None) -> Iterator[str]:
     """Run an application on a free port of loopback; give its URL."""
-    server = uvicorn.Server(settings(app, "127.0.0.1", 0))
+    server = uvicorn.Server(settings(app, "127.0.0.1", 0, limits or LimitsConfig()))
     ready = threading.Event()
     startup = server.startup
 
@@ -94,7 +94,7 @@ def service(
     known = authority or OneToken(TOKEN, Caller("tester"))
     app = create_app(config, backend, known, paced=paced, telemetry=counts, jobs=jobs)
     try:
-        with answering(app) as url:
+        with answering(app, config.limits) as url:
             yield Service(url)
     finally:
         if bench is not None:

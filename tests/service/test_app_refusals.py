@@ -15,7 +15,8 @@ from fingan.registry import Registry
 from fingan.service.app import _routed
 from fingan.service.guard import PUBLIC
 from fingan.service.identity import Caller, OneToken
-from tests.service.services import TOKEN, Service, service
+from tests import tiny
+from tests.service.services import TOKEN, Service, publish, service
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,23 @@ def test_quota_is_in_rows(registry: Path) -> None:
         refused = found.rows("tiny", rows=900)
         assert refused.status_code == 429
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
+
+
+def test_candidates_beyond_the_configured_number_count_as_rows(tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    store = tmp_path / "registry"
+    publish(store, "refined", tiny.generator("sampling.candidates=2"), tmp_path / "bundles")
+    with service(store, limits={"rows_per_minute": 1000}) as found:
+        assert found.rows("refined", rows=100, candidates=1).status_code == 200
+        assert found.rows("refined", rows=50, candidates=16).headers["X-Candidates"] == "16"
+        # 100 and 50 · 16 / 2 are gone.
+        assert found.rows("refined", rows=900).status_code == 429
+        assert found.rows("refined", rows=450).status_code == 200
+
+
+def test_candidates_that_a_model_does_not_make_cost_nothing(registry: Path) -> None:
+    with service(registry, limits={"rows_per_minute": 1000}) as found:
+        assert found.rows("tiny", rows=900, candidates=64).status_code == 200
 
 
 def test_large_bodies_are_refused(running: Service) -> None:

@@ -22,11 +22,12 @@ from fingan.config import ServiceConfig
 from fingan.generator import load
 from fingan.registry import Registry
 from fingan.service.authorities import authority_of
-from fingan.service.deployment import Replicas, application, replicas
+from fingan.service.deployment import SAMPLER, Replicas, application, replicas
 from fingan.service.identity import add_token
 from fingan.service.telemetry import Prometheus
 from tests.cluster.heads import free_port
 from tests.service.services import Service, service
+from tests.service.spoilt import SpoiltReplica
 
 pytestmark = pytest.mark.ray
 
@@ -89,6 +90,21 @@ def test_errors_cross_from_replicas(on_serve: Service) -> None:
     answer = on_serve.rows("tiny", where={"labl": "bad"})
     assert answer.status_code == 422
     assert "'label'" in answer.json()["detail"]
+
+
+def test_ready_where_replicas_make_rows_and_not_where_they_do_not(on_serve: Service, registry: Path) -> None:
+    assert on_serve.ask("GET", "/v2/health/ready").status_code == 200
+    config = ServiceConfig.model_validate({"registry": str(registry)})
+    options = {"name": SAMPLER, "ray_actor_options": {"num_cpus": 0.1}}
+    handle = serve.run(
+        serve.deployment(**options)(SpoiltReplica).bind(config), name="spoilt", route_prefix=None
+    )
+    try:
+        with service(registry, backend=Replicas(handle)) as found:
+            assert found.ask("GET", "/v2/health/ready").status_code == 503
+            assert found.ask("GET", "/v2/health/live").status_code == 200
+    finally:
+        serve.delete("spoilt")
 
 
 def test_a_replica_that_is_killed_costs_no_row(on_serve: Service, expected: pa.Table) -> None:
@@ -161,6 +177,10 @@ def test_behind_ray_serves_proxy(proxy: str, registry: Path, tmp_path: Path) -> 
         assert requests.post(place, json={"rows": 50_001}, headers=headers, timeout=10).status_code == 413
         assert b"<html" in requests.get(url, timeout=10).content
         _gathered_by_ray()
+        audit = _errors_of_front()
+        assert '"caller": "tester"' in audit
+        assert '"status": 401' in audit
+        assert token not in audit
     finally:
         serve.delete("fingan")
 
@@ -191,9 +211,26 @@ def _gathered_by_ray() -> None:
         }
 
 
+def _errors_of_front() -> str:
+    """Return what the front of this test's Ray wrote to standard error."""
+    family = psutil.Process().children(recursive=True)
+    (front,) = [one for one in family if "ServeReplica:fingan:front" in " ".join(one.cmdline())]
+    return Path(f"/proc/{front.pid}/fd/2").read_text(errors="replace")
+
+
 def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from fingan.errors import ConfigError
 
     monkeypatch.delenv("FINGAN_TOKEN_FILE", raising=False)
     with pytest.raises(ConfigError, match=r"token_file.*--add-token"):
         application(ServiceConfig())
+
+
+def test_a_front_that_would_let_everybody_in_is_refused(tmp_path: Path) -> None:
+    """Where the proxy listens is not known to the application."""
+    from fingan.errors import ConfigError
+
+    add_token(tmp_path / "tokens.yaml", "tester")
+    auth = {"required": False, "token_file": str(tmp_path / "tokens.yaml")}
+    with pytest.raises(ConfigError, match=r"auth\.required: False.*auth\.token_file"):
+        application(ServiceConfig.model_validate({"auth": auth}))
