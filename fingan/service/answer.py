@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from fingan.service.admission import Admission
-from fingan.service.calls import Backend, RowsCall
+from fingan.service.admission import Admission, Lane
+from fingan.service.calls import SMALL_ROWS, Backend, RowsCall
 from fingan.service.compression import Compressor
 from fingan.service.formats import ParquetPieces, RowFormat
 
@@ -45,15 +45,25 @@ class Answer:
     ahead: int = 2
 
     @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.call.last - self.call.first
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is no longer than one call."""
+        return self.rows <= self.chunk_rows
+
+    @property
     def is_small(self) -> bool:
-        """Whether one call makes it."""
-        return self.call.last - self.call.first <= self.chunk_rows
+        """Whether replicas make it together with others."""
+        return self.rows <= SMALL_ROWS
 
     def calls(self) -> Iterator[RowsCall]:
         """Return the calls, in order; where they end depends on row numbers alone."""
         first, last = self.call.first, self.call.last
         form = self.form.name if self.form.pieces is not None else "arrow"
-        sizes = [FIRST_ROWS] if not self.is_small else []
+        sizes = [] if self.is_short else [FIRST_ROWS]
         while first < last:
             size = sizes.pop() if sizes else self.chunk_rows
             end = min(last, first - first % size + size)
@@ -79,13 +89,14 @@ async def pieces(
     pending: deque[tuple[RowsCall, asyncio.Task[bytes]]] = deque()
 
     def begin(call: RowsCall) -> None:
-        pending.append((call, asyncio.create_task(_further(call, backend, admission))))
+        pending.append((call, asyncio.create_task(_further(call, backend, lane))))
 
+    lane = admission.small if answer.is_small else admission.large
     calls = answer.calls()
     first = next(calls, None)
     try:
         if first is not None:
-            async with admission.first():
+            async with lane.first():
                 made = await backend.rows(first)
             for call in calls:
                 begin(call)
@@ -108,8 +119,8 @@ async def pieces(
             task.cancel()
 
 
-async def _further(call: RowsCall, backend: Backend, admission: Admission) -> bytes:
-    async with admission.further():
+async def _further(call: RowsCall, backend: Backend, lane: Lane) -> bytes:
+    async with lane.further():
         return await backend.rows(call)
 
 

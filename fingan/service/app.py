@@ -19,7 +19,7 @@ from fingan.config import ServiceConfig
 from fingan.errors import FinganError
 from fingan.registry import Registry
 from fingan.service.admission import Admission
-from fingan.service.calls import Backend
+from fingan.service.calls import MOST_TOGETHER, Backend
 from fingan.service.catalogue import Catalogue
 from fingan.service.front import Front, Jobs, front_of
 from fingan.service.guard import Guard
@@ -61,8 +61,8 @@ def create_app(
     counts = telemetry or Prometheus()
     registry = Registry(config.registry)
     catalogue = Catalogue(registry, backend, config.models, config.refresh, serving=counts.serving)
-    places = config.replicas.most * (config.replicas.threads + 1)
-    admission = Admission(config.limits, places)
+    most = config.replicas.most
+    admission = Admission(config.limits, most * (config.replicas.threads + 1), most * MOST_TOGETHER)
     counts.watch(lambda: admission.streams, lambda: admission.waiting)
     front = Front(
         config=config,

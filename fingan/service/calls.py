@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fingan.generator import BLOCK
 from fingan.types import Json
+
+SMALL_ROWS = BLOCK
+"""Calls of at most so many rows are made together."""
+
+MOST_TOGETHER = 64
+"""Calls that a replica makes together."""
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     headers = _headers(version, asked, candidates, chosen)
     if compression is not None:
         headers["Content-Encoding"] = compression[0]
-    if answer.is_small:
+    if answer.is_short:
         content = b"".join([part async for part in body])
         return Response(content, headers=headers, media_type=chosen.media_type)
     first = await anext(body)

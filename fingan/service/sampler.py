@@ -160,26 +160,24 @@ class Sampler:
             NotFound: there is no such version.
             BundleError: it is damaged, or not what is expected.
         """
-        found = self._known(model)
-        if found is None or (digest is not None and found.manifest.digest != digest):
-            found = self._loaded(model, digest)
+        found = self.known(model, digest) or self._loaded(model, digest)
         if digest is not None and found.manifest.digest != digest:
             raise BundleError(f"{model} has other content than when the answer began; ask for the rows anew")
         return found
 
-    def _known(self, model: str) -> Served | None:
+    def known(self, model: str, digest: str | None = None) -> Served | None:
+        """Return a version that is in memory, with the content that is expected; None where it is not."""
         with self._lock:
             found = self._served.get(model)
             if found is not None:
                 self._served.move_to_end(model)
-            return found
+        return found if found is not None and digest in (None, found.manifest.digest) else None
 
     def _loaded(self, model: str, digest: str | None) -> Served:
         with self._lock:
             own = self._loading.setdefault(model, threading.Lock())
         with own:
-            found = self._known(model)
-            if found is not None and digest in (None, found.manifest.digest):
+            if (found := self.known(model, digest)) is not None:
                 return found
             found = load_served(self._registry, model, self._device)
             with self._lock:
@@ -204,36 +202,6 @@ class Sampler:
             digest = None
         return self.served(model, digest).description()
 
-    def marginals(self, model: str) -> Json:
-        """Return the distribution of every column of a version's training table."""
-        return self.served(model).marginals
-
-    def check(self, call: RowsCall) -> Json:
-        """Check a call without making rows.
-
-        Returns:
-            `schema` (Arrow IPC, base64) and `candidates`, as rows will be made.
-
-        Raises:
-            ConfigError, ConditionError: a column, value or number that does not fit.
-        """
-        served = self.served(call.model, call.digest)
-        schema = served.schema(call.columns)
-        # Checks condition, seed, offset and candidates at once; makes nothing.
-        served.generator.iter_batches(0, call.where, call.seed, call.first, 1, call.candidates)
-        configured = served.generator.config.sampling.candidates
-        candidates = 1 if served.generator.density is None else call.candidates or configured
-        packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
-        return {"schema": packed, "candidates": candidates}
-
-    def rows(self, call: RowsCall) -> bytes:
-        """Return the rows of a call."""
-        served = self.served(call.model, call.digest)
-        batches = served.generator.iter_batches(
-            call.last - call.first, call.where, call.seed, call.first, 1, call.candidates
-        )
-        return written(served, call, list(batches))
-
     def probe(self) -> int:
         """Make a few rows of every version in memory; return how many versions there are.
 
@@ -242,13 +210,39 @@ class Sampler:
         """
         models = self.models
         for model in models:
-            found = self._known(model)
+            found = self.known(model)
             if found is not None:
                 rows = found.generator.sample(HEALTH_ROWS, candidates=1)
                 if rows.num_rows != HEALTH_ROWS or not _sound(rows):
                     self.forget(model)
                     raise BundleError(f"{model} makes rows that are not sound any more; it is loaded anew")
         return len(models)
+
+
+def checked(served: Served, call: RowsCall) -> Json:
+    """Check a call without making rows.
+
+    Returns:
+        `schema` (Arrow IPC, base64) and `candidates`, as rows will be made.
+
+    Raises:
+        ConfigError, ConditionError: a column, value or number that does not fit.
+    """
+    schema = served.schema(call.columns)
+    # Checks condition, seed, offset and candidates at once; makes nothing.
+    served.generator.iter_batches(0, call.where, call.seed, call.first, 1, call.candidates)
+    configured = served.generator.config.sampling.candidates
+    candidates = 1 if served.generator.density is None else call.candidates or configured
+    packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
+    return {"schema": packed, "candidates": candidates}
+
+
+def made(served: Served, call: RowsCall) -> bytes:
+    """Return the rows of a call."""
+    batches = served.generator.iter_batches(
+        call.last - call.first, call.where, call.seed, call.first, 1, call.candidates
+    )
+    return written(served, call, list(batches))
 
 
 def written(served: Served, call: RowsCall, batches: list[pa.RecordBatch]) -> bytes:

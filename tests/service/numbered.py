@@ -75,7 +75,7 @@ def answer(first: int, last: int, form: str = "arrow", chunk: int = CHUNK, ahead
 
 
 def admission(places: int = 16, **limits: Any) -> Admission:
-    return Admission(LimitsConfig(**limits), places)
+    return Admission(LimitsConfig(**limits), places, places)
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:

@@ -145,7 +145,7 @@ def _routed_app(registry: Path):  # type: ignore[no-untyped-def]
             config=config,
             backend=backend,
             catalogue=Catalogue(store, backend),
-            admission=Admission(config.limits, 1),
+            admission=Admission(config.limits, 1, 1),
             quotas=Quotas(None),
             telemetry=Prometheus(),
             paced=True,
