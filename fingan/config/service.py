@@ -46,6 +46,9 @@ class LimitsConfig(Section):
         16, ge=0, le=100_000, description="long, and small, requests that wait for their first row; then 429"
     )
     wait: Duration = Field(10.0, description="longest wait for the first row; then 503")
+    call: Duration = Field(
+        60.0, description="longest time for one call to a replica; then it is made once again, then 503"
+    )
     stalled: Duration = Field(60.0, description="an answer whose reader takes nothing for so long is ended")
     chunk_rows: int = Field(8192, ge=1024, le=1 << 20, description="rows that are made and sent at a time")
     rows_per_minute: int | None = Field(

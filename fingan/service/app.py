@@ -26,6 +26,7 @@ from fingan.service.guard import Guard
 from fingan.service.identity import ANYBODY, Authority
 from fingan.service.inference import router as inference
 from fingan.service.page import page, policy
+from fingan.service.patience import Patient
 from fingan.service.problems import INTERNAL, Refused, problem, refusal
 from fingan.service.quota import Quotas
 from fingan.service.routes import router
@@ -59,7 +60,7 @@ def create_app(
         jobs: writes large samples; None for a service without jobs.
     """
     counts = telemetry or Prometheus()
-    registry = Registry(config.registry)
+    registry, backend = Registry(config.registry), Patient(backend, config.limits.call)
     catalogue = Catalogue(registry, backend, config.models, config.refresh, serving=counts.serving)
     most = config.replicas.most
     admission = Admission(config.limits, most * (config.replicas.threads + 1), most * MOST_TOGETHER)

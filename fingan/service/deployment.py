@@ -22,7 +22,7 @@ from typing import Any
 from ray import serve
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from starlette.types import ASGIApp
 
 from fingan.config import ServiceConfig
@@ -126,7 +126,7 @@ class Replicas:
     async def _call(self, method: str, argument: object) -> Any:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await getattr(self._handle, method).remote(argument)
+                return await self._made(getattr(self._handle, method).remote(argument))
             except _LOST as error:
                 log.warning(
                     "a replica was lost in %s (attempt %d): %s", method, attempt, type(error).__name__
@@ -137,6 +137,15 @@ class Replicas:
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, FinganError) else error from None
         raise Refused(503, "replica_lost", "the replicas that made these rows were lost; ask again", 5)
+
+    @staticmethod
+    async def _made(response: DeploymentResponse[Any]) -> Any:
+        try:
+            return await response
+        except asyncio.CancelledError:
+            # Ray Serve lets a replica work on for one who no longer waits.
+            response.cancel()
+            raise
 
 
 def is_paced(config: ServiceConfig) -> bool:

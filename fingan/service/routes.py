@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from fingan.errors import FinganError
 from fingan.service.catalogue import Version
 from fingan.service.compression import compressor
+from fingan.service.departure import LEFT, unless_gone
 from fingan.service.formats import FORMATS, RowFormat, negotiate
 from fingan.service.front import Front, Jobs, caller_of, front_of, record_of
 from fingan.service.problems import MEDIA_TYPE, Refused
@@ -144,11 +145,17 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     headers = _headers(version, asked, candidates, chosen)
     if compression is not None:
         headers["Content-Encoding"] = compression[0]
+    begun = await unless_gone(request, _whole(body) if answer.is_short else anext(body))
+    if begun is None:
+        record_of(request).facts["broken_off"] = True
+        return Response(status_code=LEFT)
     if answer.is_short:
-        content = b"".join([part async for part in body])
-        return Response(content, headers=headers, media_type=chosen.media_type)
-    first = await anext(body)
-    return StreamingResponse(_behind(first, body), headers=headers, media_type=chosen.media_type)
+        return Response(begun, headers=headers, media_type=chosen.media_type)
+    return StreamingResponse(_behind(begun, body), headers=headers, media_type=chosen.media_type)
+
+
+async def _whole(body: AsyncIterator[bytes]) -> bytes:
+    return b"".join([part async for part in body])
 
 
 def _format(request: Request, asked: str | None) -> RowFormat:

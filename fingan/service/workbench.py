@@ -92,9 +92,7 @@ class Workbench:
 
     async def _work(self) -> None:
         while self._waiting:
-            taken, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-            # Whoever has left is not worked for.
-            wanted = [one for one in taken if not one.answer.done()]
+            wanted, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             try:
                 found = await self._in(self._small, self._together, wanted)
             except Exception as error:
@@ -113,6 +111,10 @@ class Workbench:
         ready: dict[tuple[str, str], list[tuple[int, Served, PreparedPiece]]] = {}
         for place, one in enumerate(wanted):
             call = one.call
+            if one.answer.done():
+                # Whoever has left meanwhile is not worked for.
+                results[place] = b""
+                continue
             piece = Piece(call.seed, call.first, call.last, call.where, call.candidates)
             try:
                 prepared = prepare_piece(one.served.generator, piece)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,40 +12,11 @@ import pytest
 from fingan.registry import Registry
 from fingan.service import sampler as sampling
 from fingan.service.calls import RowsCall
-from fingan.service.sampler import Sampler, Served
+from fingan.service.sampler import Served
 from fingan.service.workbench import Workbench
-from tests.service.services import Service, service
+from tests.service.services import Service, busy, counted, service, until
 
 MANY = 40
-
-
-@contextmanager
-def counted(registry: Path) -> Iterator[tuple[Workbench, list[int]]]:
-    """Give a backend, and the list in which it notes the calls of every forward pass."""
-    passes: list[int] = []
-    bench = Workbench(Sampler(Registry(registry)), observe=passes.append)
-    try:
-        yield bench, passes
-    finally:
-        bench.close()
-
-
-@contextmanager
-def busy(pool: ThreadPoolExecutor) -> Iterator[None]:
-    """Keep a thread at work."""
-    go = threading.Event()
-    pool.submit(go.wait, 30.0)
-    try:
-        yield
-    finally:
-        go.set()
-
-
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.01)
 
 
 def small(found: Service, number: int) -> bytes:
