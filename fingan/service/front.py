@@ -116,12 +116,22 @@ class Front:
         answer = Answer(call, form, read_schema(found["schema"]), chunk, min(ahead, 8))
         return answer, int(found["candidates"])
 
+    async def marginals(self, version: Version) -> Json:
+        """Return the distribution of every column of a version's training table.
+
+        Raises:
+            Refused: too many wait.
+        """
+        async with self.admission.small.first():
+            return await self.backend.marginals(str(version.ref))
+
     async def _checked(self, call: RowsCall) -> Json:
         """Ask a replica, unless it has been asked the same before."""
         key = (call.digest, repr((call.where, call.columns, call.candidates)))
         found = self.checked.get(key)
         if found is None:
-            found = await self.backend.check(call)
+            async with self.admission.small.first():
+                found = await self.backend.check(call)
             if len(self.checked) >= 1000:
                 self.checked.clear()
             self.checked[key] = found

@@ -117,12 +117,12 @@ async def model_card(request: Request, model: Model) -> Response:
     return Markdown(version.description["card"])
 
 
-@router.get("/models/{model}/marginals", responses=_problems(404, 422, 503), tags=["models"])
+@router.get("/models/{model}/marginals", responses=_problems(404, 422, 429, 503), tags=["models"])
 async def model_marginals(request: Request, model: Model) -> dict[str, Any]:
     """Return the distribution of every column of the training table, as the bundle holds it."""
     front = front_of(request)
     version = await front.catalogue.version(model, caller_of(request))
-    return await front.backend.marginals(str(version.ref))
+    return await front.marginals(version)
 
 
 @router.post(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -14,13 +16,17 @@ import pyarrow as pa
 import pytest
 import requests
 from ray import serve
+from ray.serve.exceptions import BackPressureError
 
 from fingan.config import ServiceConfig
 from fingan.generator import load
 from fingan.registry import Registry
+from fingan.service import deployment
 from fingan.service.authorities import authority_of
+from fingan.service.calls import MOST_TOGETHER, RowsCall
 from fingan.service.deployment import Replicas, application, replicas
 from fingan.service.identity import add_token
+from fingan.service.problems import Refused
 from tests.cluster.heads import free_port
 from tests.service.services import Service, service
 
@@ -136,6 +142,58 @@ def test_behind_ray_serves_proxy(proxy: str, registry: Path, tmp_path: Path) -> 
         assert b"<html" in requests.get(url, timeout=10).content
     finally:
         serve.delete("fingan")
+
+
+def test_ray_serves_own_overflow_is_a_429_with_a_time_to_come_again(
+    proxy: str, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "front_requests", lambda config: 1)
+    token = add_token(tmp_path / "tokens.yaml", "tester")
+    values = {"registry": str(registry), "auth": {"token_file": str(tmp_path / "tokens.yaml")}}
+    config = ServiceConfig.model_validate({**values, "replicas": {"cpus": 0.1}})
+    serve.run(application(config), name="fingan", route_prefix="/")
+    try:
+
+        def ask(seed: int) -> requests.Response:
+            body, headers = {"rows": 50_000, "seed": seed}, {"Authorization": f"Bearer {token}"}
+            return requests.post(f"{proxy}/v1/models/tiny/samples", json=body, headers=headers, timeout=60)
+
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(ask, range(12)))
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert 0 < len(refused) < 12
+        assert {answer.status_code for answer in refused} == {429}
+        assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    finally:
+        serve.delete("fingan")
+
+
+def test_calls_beyond_the_queue_of_the_replicas_are_refused_with_a_time_to_come_again() -> None:
+    class Full:
+        def remote(self, argument: object) -> object:
+            raise BackPressureError(5, 5)
+
+    class Handle:
+        rows = check = prepare = marginals = Full()
+
+    call = RowsCall("tiny:1", "d", 0, 10)
+    with pytest.raises(Refused) as caught:
+        asyncio.run(Replicas(Handle()).rows(call))  # type: ignore[arg-type]
+    assert (caught.value.status, caught.value.retry_after) == (429, 2)
+
+
+def test_ray_serve_queues_no_more_than_is_bounded(tmp_path: Path) -> None:
+    """A front takes all that its own gates let in, so that it is the front that refuses, and says why."""
+    add_token(tmp_path / "tokens.yaml", "tester")
+    values = {"auth": {"token_file": str(tmp_path / "tokens.yaml")}, "replicas": {"most": 3, "cpus": 2}}
+    config = ServiceConfig.model_validate(values)
+    admitted = config.limits.streams + 3 * MOST_TOGETHER + 2 * config.limits.queued
+    front = application(config)._bound_deployment
+    assert front.max_ongoing_requests >= admitted
+    assert 0 < front.max_queued_requests < 10 * admitted
+    made = replicas(config)._bound_deployment
+    assert made.max_ongoing_requests >= MOST_TOGETHER + 3
+    assert made.max_queued_requests >= 3 * (MOST_TOGETHER + 3)
 
 
 def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fingan.registry import Registry
 from fingan.service import sampler as sampling
-from fingan.service.calls import RowsCall
+from fingan.service.calls import MOST_TOGETHER, RowsCall
 from fingan.service.sampler import Served
 from fingan.service.workbench import Workbench
 from tests.service.services import Service, busy, counted, service, until
@@ -100,3 +100,19 @@ def test_loading_a_version_holds_up_no_small_request(registry: Path, monkeypatch
 
     with counted(registry) as (bench, _):
         asyncio.run(test(bench))
+
+
+def test_checks_and_marginals_are_let_in_like_small_requests(registry: Path) -> None:
+    limits = {"queued": 0, "wait": 5.0}
+    with counted(registry) as (bench, _), service(registry, backend=bench, limits=limits) as found:
+        small(found, 0)
+        paths = [f"/v1/models/tiny/samples?format=csv&n={n}" for n in range(MOST_TOGETHER + 6)]
+        with busy(bench._other), ThreadPoolExecutor(len(paths)) as pool:
+            # Each has a condition of its own, so that each is checked.
+            asked = [
+                pool.submit(found.ask, "POST", path, json={"rows": 10, "where": {"age": 18 + n / 100}})
+                for n, path in enumerate(paths)
+            ]
+            until(lambda: sum(one.done() for one in asked) == 6)
+            assert found.ask("GET", "/v1/models/tiny/marginals").status_code == 429
+            assert {one.result().status_code for one in asked if one.done()} == {429}
