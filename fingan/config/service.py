@@ -38,6 +38,12 @@ class LimitsConfig(Section):
         le=1 << 40,
         description="rows of an answer where the proxy does not hold a generator back for a slow reader",
     )
+    unpaced_bytes: int = Field(
+        1 << 27, ge=1 << 16, le=1 << 40, description="of such an answer, by what its rows take on average"
+    )
+    unpaced_together: int = Field(
+        1 << 30, ge=1 << 16, le=1 << 44, description="bytes of such answers under way, of one front; then 429"
+    )
     json_rows: int = Field(100_000, ge=1, le=1 << 40, description="rows of a JSON answer, which is one value")
     body_bytes: int = Field(1 << 20, ge=1024, le=1 << 30, description="of a request")
     where_columns: int = Field(1000, ge=0, le=100_000, description="columns that a request may give")

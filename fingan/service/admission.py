@@ -98,6 +98,7 @@ class Admission:
         large: the lane of answers that hold a stream's place.
         small: the lane of those that are made together.
         streams: answers under way, small ones left out.
+        held: bytes of the answers that hold room.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Admission:
         self._limits = limits
         self.large = Lane(limits, places, lambda: self.streams, clock)
         self.small = Lane(limits, together, lambda: self.small.working, clock)
-        self.streams = 0
+        self.streams = self.held = 0
 
     @property
     def waiting(self) -> int:
@@ -131,6 +132,21 @@ class Admission:
             yield
         finally:
             self.streams -= 1
+
+    @asynccontextmanager
+    async def room(self, size: int) -> AsyncIterator[None]:
+        """Hold memory for an answer that no reader holds back.
+
+        Raises:
+            Refused: 429, others hold too much.
+        """
+        if self.held and self.held + size > self._limits.unpaced_together:
+            raise busy(f"{self.held:,} bytes of answers are under way", self.large.seconds())
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
 
 
 def busy(what: str, seconds: int) -> Refused:

@@ -8,6 +8,7 @@ noticed is the HTTP server's part: see `deployment`.) A reader that leaves cance
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +24,9 @@ FIRST_ROWS = 1024
 """Rows of the first call of a long answer: its first byte comes at once."""
 
 PARQUET_ROWS = 1 << 17
-"""Rows of a row group."""
+"""Rows of a row group, but for the first ones."""
+
+_GROWTH = 8
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Answer:
         form: how they are written.
         schema: of the wanted columns.
         chunk_rows: rows of a later call.
+        row_bytes: what a row takes, on average.
         ahead: calls made ahead of the reader.
     """
 
@@ -42,12 +46,18 @@ class Answer:
     form: RowFormat
     schema: pa.Schema
     chunk_rows: int
+    row_bytes: float = 0.0
     ahead: int = 2
 
     @property
     def rows(self) -> int:
         """How many rows it has."""
         return self.call.last - self.call.first
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, about."""
+        return math.ceil(self.rows * self.row_bytes)
 
     @property
     def is_short(self) -> bool:
@@ -125,9 +135,14 @@ async def _further(call: RowsCall, backend: Backend, lane: Lane) -> bytes:
 
 
 async def parquet(parts: AsyncIterator[bytes], schema: pa.Schema) -> AsyncIterator[bytes]:
-    """Turn the Arrow pieces of an answer into a Parquet file, one row group after the other."""
+    """Turn the Arrow pieces of an answer into a Parquet file, one row group after the other.
+
+    The first piece is a row group of its own, so that a reader need not wait for a large one, and those after
+    it grow. Where groups end depends on the pieces alone: the same request gets the same bytes.
+    """
     writer = ParquetPieces(schema)
     waiting: list[pa.RecordBatch] = []
+    wanted = 1
 
     def group() -> bytes:
         whole = pa.Table.from_batches(waiting, schema).combine_chunks()
@@ -135,8 +150,9 @@ async def parquet(parts: AsyncIterator[bytes], schema: pa.Schema) -> AsyncIterat
 
     async for part in parts:
         waiting += await asyncio.to_thread(_batches, part, schema)
-        if sum(batch.num_rows for batch in waiting) >= PARQUET_ROWS:
+        if sum(batch.num_rows for batch in waiting) >= wanted:
             yield await asyncio.to_thread(group)
+            wanted = min(PARQUET_ROWS, _GROWTH * max(wanted, FIRST_ROWS))
             waiting.clear()
     if waiting:
         yield await asyncio.to_thread(group)

@@ -62,7 +62,11 @@ class Backend(Protocol):
         """Return the distribution of every column of the training table."""
 
     async def check(self, call: RowsCall) -> Json:
-        """Check columns, condition and candidates of a call; return its `schema` and `candidates`."""
+        """Check columns, condition and candidates of a call.
+
+        Returns:
+            Its `schema` and `candidates`, and `bytes`: of a row in each format, on average.
+        """
 
     async def rows(self, call: RowsCall) -> bytes:
         """Return the rows of a call."""

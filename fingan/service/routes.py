@@ -42,7 +42,7 @@ _TEXTS = {
     404: "no such model, version, alias or job",
     406: "none of the accepted formats is ours",
     408: "the body did not come in time",
-    413: "too many rows for one answer, or too large a body",
+    413: "too many rows or bytes for one answer, or too large a body",
     422: "a field, column or value that does not fit",
     429: "the service is busy, or the caller's quota is used up; see Retry-After",
     503: "no sound version, or no replica in time; see Retry-After",
@@ -93,13 +93,14 @@ async def describe_model(request: Request, model: Model) -> Json:
     front, caller = front_of(request), caller_of(request)
     version = await front.catalogue.version(model, caller)
     aliases = await front.catalogue.aliases(version.ref.name)
-    limits = front.config.limits
+    told = {name: value for name, value in version.description.items() if name not in ("card", "bytes")}
+    width: dict[str, float] = version.description["bytes"]
     return {
-        **{name: value for name, value in version.description.items() if name != "card"},
+        **told,
         "aliases": [alias for alias, number in aliases.items() if number == version.ref.version],
         "limits": {
-            "rows": front.most_rows(FORMATS["arrow"]),
-            "json_rows": min(limits.json_rows, front.most_rows(FORMATS["json"])),
+            "rows": front.most_rows(FORMATS["arrow"], width["arrow"]),
+            "json_rows": front.most_rows(FORMATS["json"], width["json"]),
         },
         "problem": await front.catalogue.problem(model, caller),
     }
@@ -139,6 +140,7 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     front.check_size(asked, chosen)
     version = await front.catalogue.version(model, caller)
     answer, candidates = await front.answer(version, asked, chosen)
+    front.check_bytes(answer)
     compression = compressor(request.headers.get("accept-encoding"))
     work = None if compression is None else compression[1]
     body = front.body(answer, caller, record_of(request), work)

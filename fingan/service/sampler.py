@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import torch
 
 from fingan.config import ReplicasConfig
-from fingan.errors import BundleError, ConfigError, nearest
+from fingan.errors import BundleError, ConfigError, UserError, nearest
 from fingan.generator import Generator, load
 from fingan.registry import Manifest, Registry, read_bundle
 from fingan.service.calls import RowsCall
@@ -23,6 +23,7 @@ from fingan.service.marginals import marginals
 from fingan.types import Json
 
 HEALTH_ROWS = 8
+MEASURED_ROWS = 64
 log = logging.getLogger(__name__)
 
 
@@ -69,12 +70,31 @@ class Served:
             ],
             "metrics": dict(generator.metrics) or None,
             "card": self.card,
+            "bytes": self.row_bytes(None),
         }
 
     @cached_property
     def marginals(self) -> Json:
         """The distribution of every column of the training table."""
         return marginals(self.generator)
+
+    @cached_property
+    def measured(self) -> pa.RecordBatch:
+        """A few rows that tell how many bytes a row takes."""
+        try:
+            rows = self.generator.sample(MEASURED_ROWS, candidates=1)
+        except UserError:
+            # More than an identifier has values.
+            rows = self.generator.sample(1, candidates=1)
+        return rows.combine_chunks().to_batches()[0]
+
+    def row_bytes(self, columns: tuple[str, ...] | None) -> dict[str, float]:
+        """Return the bytes of a row of the wanted columns in each format, on average, uncompressed."""
+        rows = self.measured if columns is None else self.measured.select(list(columns))
+        # Without what a piece has but once, however many rows it is of.
+        written = {form.name: len(form.pieces(rows)) for form in FORMATS.values() if form.pieces is not None}
+        written["arrow"] = rows.nbytes
+        return {name: written.get(name, rows.nbytes) / rows.num_rows for name in FORMATS}
 
     def schema(self, columns: tuple[str, ...] | None) -> pa.Schema:
         """Return the schema of the wanted columns.
@@ -223,7 +243,7 @@ def checked(served: Served, call: RowsCall) -> Json:
     """Check a call without making rows.
 
     Returns:
-        `schema` (Arrow IPC, base64) and `candidates`, as rows will be made.
+        `schema` (Arrow IPC, base64) and `candidates`, as rows will be made; `bytes` of a row by format.
 
     Raises:
         ConfigError, ConditionError: a column, value or number that does not fit.
@@ -234,7 +254,7 @@ def checked(served: Served, call: RowsCall) -> Json:
     configured = served.generator.config.sampling.candidates
     candidates = 1 if served.generator.density is None else call.candidates or configured
     packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
-    return {"schema": packed, "candidates": candidates}
+    return {"schema": packed, "candidates": candidates, "bytes": served.row_bytes(call.columns)}
 
 
 def made(served: Served, call: RowsCall) -> bytes:

@@ -116,7 +116,29 @@ def test_parquet_is_made_of_the_pieces(first: int, last: int) -> None:
     assert found.schema_arrow.equals(SCHEMA)
     assert found.read().column("row").to_pylist() == list(range(first, last))
     groups = [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)]
-    assert all(PARQUET_ROWS <= rows < 2 * PARQUET_ROWS for rows in groups[:-1])
+    sizes = [1, 8 * FIRST_ROWS, 64 * FIRST_ROWS]
+    # A few small groups first, then large ones.
+    assert all(PARQUET_ROWS <= rows < 2 * PARQUET_ROWS for rows in groups[3:-1])
+    assert all(size <= rows for size, rows in zip(sizes, groups[:-1], strict=False))
+
+
+def test_parquet_begins_with_its_first_call_and_is_the_same_every_time() -> None:
+    async def test() -> None:
+        found: list[bytes] = []
+        for pause in (0, 1):
+            replica = Replica()
+            parts = parquet(pieces(answer(7, 30_000, "parquet"), replica, admission()), SCHEMA)
+            first = await anext(parts)
+            # That one, and what is made ahead of the reader.
+            assert len(replica.asked) == 3
+            assert first.startswith(b"PAR1")
+            assert len(first) > 1000
+            await asyncio.sleep(0.05 * pause)
+            found.append(first + await _collected(parts))
+        assert found[0] == found[1]
+        assert pq.read_table(io.BytesIO(found[0])).column("row").to_pylist() == list(range(7, 30_000))
+
+    run(test())
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
