@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -46,12 +47,20 @@ class Patient:
         return await self._in_time("rows", lambda: self._backend.rows(call))
 
     async def _in_time(self, what: str, call: Callable[[], Awaitable[Value]]) -> Value:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await call()
-            except TimeoutError:
+        # The first is not given up before the second has ended: Ray Serve prefers a replica that has fewer
+        # calls in hand, which is then another one; and should the first come late, it is welcome.
+        making: list[asyncio.Future[Value]] = []
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                making.append(asyncio.ensure_future(call()))
+                done, _ = await asyncio.wait(making, timeout=self._seconds, return_when=FIRST_COMPLETED)
+                if done:
+                    return await done.pop()
                 log.warning("%s took longer than %g s (attempt %d)", what, self._seconds, attempt)
+        finally:
+            for one in making:
+                one.cancel()
+            await asyncio.gather(*making, return_exceptions=True)
         detail = (
             f"a replica did not answer within limits.call = {self._seconds:g} s, and no other did; ask again"
         )

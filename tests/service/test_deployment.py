@@ -117,6 +117,21 @@ def _replicas() -> list[psutil.Process]:
     return [process for process in family if "ServeReplica:own:sampler" in " ".join(process.cmdline())]
 
 
+def test_a_replica_that_hangs_costs_time_and_no_request(registry: Path, on_serve: Service) -> None:
+    """Calls that it does not answer are made again on the other one."""
+    backend = Replicas(serve.get_app_handle("own"))
+    with service(registry, backend=backend, limits={"call": 2.0}) as found:
+        assert found.rows("tiny").status_code == 200
+        hung = _replicas()[0]
+        hung.suspend()
+        try:
+            answers = [found.rows("tiny", rows=rows, seed=rows) for rows in (10, 20, 30, 40, 3000, 9000)]
+        finally:
+            hung.resume()
+        assert [answer.status_code for answer in answers] == [200] * 6
+        assert answers[0].content == found.rows("tiny", rows=10, seed=10).content
+
+
 def test_behind_ray_serves_proxy(proxy: str, registry: Path, tmp_path: Path) -> None:
     """`serve run serve.app:build`: routes, token and rows as before; answers are capped there."""
     token = add_token(tmp_path / "tokens.yaml", "tester")

@@ -78,6 +78,22 @@ def test_a_call_that_hangs_again_is_given_up(method: str, argument: object) -> N
     run(test())
 
 
+def test_a_call_that_comes_late_is_as_good_as_one_made_again() -> None:
+    async def test() -> None:
+        class Late(Replica):
+            async def rows(self, call: RowsCall) -> bytes:
+                first = not self.asked
+                made = await super().rows(call)
+                await asyncio.sleep(0.08 if first else 60.0)
+                return made
+
+        late = Late()
+        assert await Patient(late, 0.05).rows(CALL)
+        assert len(late.asked) == 2
+
+    run(test())
+
+
 def test_errors_and_cancellation_pass() -> None:
     async def test() -> None:
         replica = Replica()
