@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fingan.client.transport import ServiceError, Transport, path_part, pause
+from fingan.client.transport import ServiceError, ServiceUserError, Transport, path_part, pause
 from fingan.errors import ConfigError
 from fingan.types import Json
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import requests
 
 PART_ROWS = 500_000
-"""Rows of one request: what every service grants, also behind a proxy that holds nobody back."""
+"""Rows of one request: what a service grants also behind a proxy that holds nobody back, but of wide rows."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +165,11 @@ class Client:
             return
         sample = _Sample(_whole("seed", seed), where, columns, candidates)
         first, failures, digest = _whole("offset", offset), 0, ""
-        place, end = first, first + rows
+        place, end, most = first, first + rows, PART_ROWS
         while place < end:
             before = place
             try:
-                with self._opened(model, sample, place, min(PART_ROWS, end - place)) as part:
+                with self._opened(model, sample, place, min(most, end - place)) as part:
                     if place > first and part.digest != digest:
                         raise ServiceError(
                             f"{model} has other content from row {place:,} on: it was published anew "
@@ -179,6 +179,11 @@ class Client:
                     for batch in part.batches:
                         place += batch.num_rows
                         yield batch
+            except ServiceUserError as error:
+                # Rows of many columns: the service gives fewer of them at a time.
+                most = min(most, end - place) // 2
+                if error.code != "too_many_bytes" or most < 1:
+                    raise
             except _Broken as error:
                 failures = 1 if place > before else failures + 1
                 if failures >= self._attempts:

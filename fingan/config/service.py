@@ -38,12 +38,23 @@ class LimitsConfig(Section):
         le=1 << 40,
         description="rows of an answer where the proxy does not hold a generator back for a slow reader",
     )
+    unpaced_bytes: int = Field(
+        1 << 27, ge=1 << 16, le=1 << 40, description="of such an answer, by what its rows take on average"
+    )
+    unpaced_together: int = Field(
+        1 << 30, ge=1 << 16, le=1 << 44, description="bytes of such answers under way, of one front; then 429"
+    )
     json_rows: int = Field(100_000, ge=1, le=1 << 40, description="rows of a JSON answer, which is one value")
     body_bytes: int = Field(1 << 20, ge=1024, le=1 << 30, description="of a request")
     where_columns: int = Field(1000, ge=0, le=100_000, description="columns that a request may give")
-    streams: int = Field(64, ge=1, le=100_000, description="answers under way at a time, of one front")
-    queued: int = Field(16, ge=0, le=100_000, description="requests that wait for their first row; then 429")
+    streams: int = Field(64, ge=1, le=100_000, description="long answers under way at a time, of one front")
+    queued: int = Field(
+        16, ge=0, le=100_000, description="long, and small, requests that wait for their first row; then 429"
+    )
     wait: Duration = Field(10.0, description="longest wait for the first row; then 503")
+    call: Duration = Field(
+        60.0, description="longest time for one call to a replica; then it is made once again, then 503"
+    )
     stalled: Duration = Field(60.0, description="an answer whose reader takes nothing for so long is ended")
     chunk_rows: int = Field(8192, ge=1024, le=1 << 20, description="rows that are made and sent at a time")
     rows_per_minute: int | None = Field(

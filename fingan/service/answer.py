@@ -8,14 +8,15 @@ noticed is the HTTP server's part: see `deployment`.) A reader that leaves cance
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from fingan.service.admission import Admission
-from fingan.service.calls import Backend, RowsCall
+from fingan.service.admission import Admission, Lane
+from fingan.service.calls import SMALL_ROWS, Backend, RowsCall
 from fingan.service.compression import Compressor
 from fingan.service.formats import ParquetPieces, RowFormat
 
@@ -23,7 +24,9 @@ FIRST_ROWS = 1024
 """Rows of the first call of a long answer: its first byte comes at once."""
 
 PARQUET_ROWS = 1 << 17
-"""Rows of a row group."""
+"""Rows of a row group, but for the first ones."""
+
+_GROWTH = 8
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Answer:
         form: how they are written.
         schema: of the wanted columns.
         chunk_rows: rows of a later call.
+        row_bytes: what a row takes, on average.
         ahead: calls made ahead of the reader.
     """
 
@@ -42,18 +46,34 @@ class Answer:
     form: RowFormat
     schema: pa.Schema
     chunk_rows: int
+    row_bytes: float = 0.0
     ahead: int = 2
 
     @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.call.last - self.call.first
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, about."""
+        return math.ceil(self.rows * self.row_bytes)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is no longer than one call."""
+        return self.rows <= self.chunk_rows
+
+    @property
     def is_small(self) -> bool:
-        """Whether one call makes it."""
-        return self.call.last - self.call.first <= self.chunk_rows
+        """Whether replicas make it together with others."""
+        return self.rows <= SMALL_ROWS
 
     def calls(self) -> Iterator[RowsCall]:
         """Return the calls, in order; where they end depends on row numbers alone."""
         first, last = self.call.first, self.call.last
         form = self.form.name if self.form.pieces is not None else "arrow"
-        sizes = [FIRST_ROWS] if not self.is_small else []
+        sizes = [] if self.is_short else [FIRST_ROWS]
         while first < last:
             size = sizes.pop() if sizes else self.chunk_rows
             end = min(last, first - first % size + size)
@@ -79,13 +99,14 @@ async def pieces(
     pending: deque[tuple[RowsCall, asyncio.Task[bytes]]] = deque()
 
     def begin(call: RowsCall) -> None:
-        pending.append((call, asyncio.create_task(_further(call, backend, admission))))
+        pending.append((call, asyncio.create_task(_further(call, backend, lane))))
 
+    lane = admission.small if answer.is_small else admission.large
     calls = answer.calls()
     first = next(calls, None)
     try:
         if first is not None:
-            async with admission.first():
+            async with lane.first():
                 made = await backend.rows(first)
             for call in calls:
                 begin(call)
@@ -108,15 +129,20 @@ async def pieces(
             task.cancel()
 
 
-async def _further(call: RowsCall, backend: Backend, admission: Admission) -> bytes:
-    async with admission.further():
+async def _further(call: RowsCall, backend: Backend, lane: Lane) -> bytes:
+    async with lane.further():
         return await backend.rows(call)
 
 
 async def parquet(parts: AsyncIterator[bytes], schema: pa.Schema) -> AsyncIterator[bytes]:
-    """Turn the Arrow pieces of an answer into a Parquet file, one row group after the other."""
+    """Turn the Arrow pieces of an answer into a Parquet file, one row group after the other.
+
+    The first piece is a row group of its own, so that a reader need not wait for a large one, and those after
+    it grow. Where groups end depends on the pieces alone: the same request gets the same bytes.
+    """
     writer = ParquetPieces(schema)
     waiting: list[pa.RecordBatch] = []
+    wanted = 1
 
     def group() -> bytes:
         whole = pa.Table.from_batches(waiting, schema).combine_chunks()
@@ -124,8 +150,9 @@ async def parquet(parts: AsyncIterator[bytes], schema: pa.Schema) -> AsyncIterat
 
     async for part in parts:
         waiting += await asyncio.to_thread(_batches, part, schema)
-        if sum(batch.num_rows for batch in waiting) >= PARQUET_ROWS:
+        if sum(batch.num_rows for batch in waiting) >= wanted:
             yield await asyncio.to_thread(group)
+            wanted = min(PARQUET_ROWS, _GROWTH * max(wanted, FIRST_ROWS))
             waiting.clear()
     if waiting:
         yield await asyncio.to_thread(group)

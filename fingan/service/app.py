@@ -19,13 +19,14 @@ from fingan.config import ServiceConfig
 from fingan.errors import FinganError
 from fingan.registry import Registry
 from fingan.service.admission import Admission
-from fingan.service.calls import Backend
+from fingan.service.calls import MOST_TOGETHER, Backend
 from fingan.service.catalogue import Catalogue
 from fingan.service.front import Front, Jobs, front_of
 from fingan.service.guard import Guard
 from fingan.service.identity import ANYBODY, Authority
 from fingan.service.inference import router as inference
 from fingan.service.page import page, policy
+from fingan.service.patience import Patient
 from fingan.service.problems import INTERNAL, Refused, problem, refusal
 from fingan.service.quota import Quotas
 from fingan.service.routes import router
@@ -59,10 +60,10 @@ def create_app(
         jobs: writes large samples; None for a service without jobs.
     """
     counts = telemetry or Prometheus()
-    registry = Registry(config.registry)
+    registry, backend = Registry(config.registry), Patient(backend, config.limits.call)
     catalogue = Catalogue(registry, backend, config.models, config.refresh, serving=counts.serving)
-    places = config.replicas.most * (config.replicas.threads + 1)
-    admission = Admission(config.limits, places)
+    most = config.replicas.most
+    admission = Admission(config.limits, most * (config.replicas.threads + 1), most * MOST_TOGETHER)
     counts.watch(lambda: admission.streams, lambda: admission.waiting)
     front = Front(
         config=config,

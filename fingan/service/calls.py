@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fingan.generator import BLOCK
 from fingan.types import Json
+
+SMALL_ROWS = BLOCK
+"""Calls of at most so many rows are made together."""
+
+MOST_TOGETHER = 64
+"""Calls that a replica makes together."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,11 @@ class Backend(Protocol):
         """Return the distribution of every column of the training table."""
 
     async def check(self, call: RowsCall) -> Json:
-        """Check columns, condition and candidates of a call; return its `schema` and `candidates`."""
+        """Check columns, condition and candidates of a call.
+
+        Returns:
+            Its `schema` and `candidates`, and `bytes`: of a row in each format, on average.
+        """
 
     async def rows(self, call: RowsCall) -> bytes:
         """Return the rows of a call."""

@@ -22,17 +22,19 @@ from typing import Any
 
 from ray import serve
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.serve.config import BackpressureConfig
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from starlette.types import ASGIApp
 
 from fingan.config import ServiceConfig
 from fingan.errors import FinganError
 from fingan.registry import Registry
+from fingan.service.admission import busy
 from fingan.service.app import create_app
 from fingan.service.audit import begin
 from fingan.service.authorities import authority_of
-from fingan.service.calls import RowsCall
+from fingan.service.calls import MOST_TOGETHER, RowsCall
 from fingan.service.front import Jobs
 from fingan.service.problems import Refused
 from fingan.service.sampler import Sampler, device_of
@@ -43,6 +45,9 @@ APPLICATION = "fingan"
 SAMPLER = "sampler"
 ATTEMPTS = 4
 """A call whose replica is lost is made again, on another."""
+
+AGAIN_SECONDS = 2
+"""Told to those whom Ray Serve itself has no room for."""
 
 _PAUSE_SECONDS = 0.2
 _LOST = (ActorDiedError, ActorUnavailableError, RayActorError)
@@ -148,17 +153,28 @@ class Replicas:
     async def _call(self, method: str, argument: object) -> Any:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await getattr(self._handle, method).remote(argument)
+                return await self._made(getattr(self._handle, method).remote(argument))
             except _LOST as error:
                 log.warning(
                     "a replica was lost in %s (attempt %d): %s", method, attempt, type(error).__name__
                 )
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)
-            except (BackPressureError, DeploymentUnavailableError) as error:
-                raise Refused(503, "overloaded", "no replica is free; ask again", 2) from error
+            except BackPressureError as error:
+                raise busy("too many calls wait for its replicas", AGAIN_SECONDS) from error
+            except DeploymentUnavailableError as error:
+                raise Refused(503, "overloaded", "no replica is free; ask again", AGAIN_SECONDS) from error
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, FinganError) else error from None
         raise Refused(503, "replica_lost", "the replicas that made these rows were lost; ask again", 5)
+
+    @staticmethod
+    async def _made(response: DeploymentResponse[Any]) -> Any:
+        try:
+            return await response
+        except asyncio.CancelledError:
+            # Ray Serve lets a replica work on for one who no longer waits.
+            response.cancel()
+            raise
 
 
 def is_paced(config: ServiceConfig) -> bool:
@@ -169,13 +185,30 @@ def is_paced(config: ServiceConfig) -> bool:
     return all(os.environ.get(name) == "1" for name in wanted)
 
 
+def replica_calls(config: ServiceConfig) -> int:
+    """Return how many calls a replica has in hand: its long ones, its small ones, loading and checks."""
+    return config.replicas.threads + 1 + MOST_TOGETHER + 8
+
+
+def front_requests(config: ServiceConfig) -> int:
+    """Return how many requests a front has in hand at most.
+
+    More than it lets in: what is refused is refused by the front, which says why and for how long. Ray Serve
+    refuses what is beyond.
+    """
+    limits = config.limits
+    return limits.streams + 2 * limits.queued + config.replicas.most * MOST_TOGETHER + 64
+
+
 def replicas(config: ServiceConfig) -> Any:
     """Return the deployment of the replicas, bound to its configuration."""
     own = config.replicas
     options: dict[str, Any] = {
         "name": SAMPLER,
         "ray_actor_options": {"num_cpus": own.cpus, "num_gpus": own.gpus},
-        "max_ongoing_requests": own.threads + 64,
+        "max_ongoing_requests": replica_calls(config),
+        # Of each front: all that its gates let through may come at once, and is not refused.
+        "max_queued_requests": own.most * replica_calls(config) + config.limits.queued,
         "health_check_period_s": 10,
         "health_check_timeout_s": 60,
         "graceful_shutdown_timeout_s": 30,
@@ -231,8 +264,10 @@ def application(config: ServiceConfig, jobs: Callable[[], Jobs] | None = None) -
         name="front",
         num_replicas=config.fronts,
         ray_actor_options={"num_cpus": 0.1},
-        max_ongoing_requests=config.limits.streams + config.limits.queued,
-        max_queued_requests=config.limits.queued,
+        max_ongoing_requests=front_requests(config),
+        # Ray Serve counts a request as queued until it has found a front: a burst is no overload.
+        max_queued_requests=front_requests(config),
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=AGAIN_SECONDS),
         graceful_shutdown_timeout_s=60,
         graceful_shutdown_wait_loop_s=0.5,
     )

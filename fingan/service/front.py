@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,10 +84,17 @@ class Front:
             wakes=config.replicas.fewest > 0,
         )
 
-    def most_rows(self, form: RowFormat) -> int:
-        """Return how many rows an answer of a format may have."""
+    def most_rows(self, form: RowFormat, row_bytes: float = 0.0) -> int:
+        """Return how many rows an answer of a format may have.
+
+        Args:
+            form: of the answer.
+            row_bytes: what a row takes, on average; 0 leaves bytes out of account.
+        """
         limits = self.config.limits
         streamed = limits.rows if self.paced else min(limits.rows, limits.unpaced_rows)
+        if not self.paced and row_bytes:
+            streamed = min(streamed, int(limits.unpaced_bytes / row_bytes))
         return min(streamed, limits.json_rows) if form.whole else streamed
 
     def check_size(self, asked: SampleRequest, form: RowFormat) -> None:
@@ -106,6 +113,22 @@ class Front:
             )
         if len(asked.where) > limits.where_columns:
             raise Refused(422, "invalid_request", f"where: gives more than {limits.where_columns:,} columns")
+
+    def check_bytes(self, answer: Answer) -> None:
+        """Refuse an answer that would fill the memory of a front whose readers do not hold it back.
+
+        Raises:
+            Refused: names the limit and what to do instead.
+        """
+        most = self.config.limits.unpaced_bytes
+        if not self.paced and answer.size > most:
+            fit = int(most / answer.row_bytes)
+            detail = (
+                f"rows: {answer.rows:,} of about {answer.row_bytes:,.0f} bytes in {answer.form.name} are "
+                f"more than the {most:,} bytes of one answer; ask for {fit:,} rows at a time with offset, "
+                "for fewer columns, or start a job with POST /v1/jobs"
+            )
+            raise Refused(413, "too_many_bytes", detail)
 
     async def answer(self, version: Version, asked: SampleRequest, form: RowFormat) -> tuple[Answer, int]:
         """Check a request against a version; return the answer to be made and its candidates per row.
@@ -126,7 +149,8 @@ class Front:
         found = await self._checked(call)
         chunk = self.config.limits.chunk_rows
         ahead = 1 + self.config.replicas.threads * self.config.replicas.most
-        answer = Answer(call, form, read_schema(found["schema"]), chunk, min(ahead, 8))
+        schema, width = read_schema(found["schema"]), float(found["bytes"][form.name])
+        answer = Answer(call, form, schema, chunk, width, min(ahead, 8))
         return answer, int(found["candidates"])
 
     def cost(self, version: Version, rows: int, candidates: int) -> int:
@@ -134,12 +158,22 @@ class Front:
         configured = int(version.description["candidates"])
         return -(-rows * max(candidates, configured) // configured)
 
+    async def marginals(self, version: Version) -> Json:
+        """Return the distribution of every column of a version's training table.
+
+        Raises:
+            Refused: too many wait.
+        """
+        async with self.admission.small.first():
+            return await self.backend.marginals(str(version.ref))
+
     async def _checked(self, call: RowsCall) -> Json:
         """Ask a replica, unless it has been asked the same before."""
         key = (call.digest, repr((call.where, call.columns, call.candidates)))
         found = self.checked.get(key)
         if found is None:
-            found = await self.backend.check(call)
+            async with self.admission.small.first():
+                found = await self.backend.check(call)
             if len(self.checked) >= 1000:
                 self.checked.clear()
             self.checked[key] = found
@@ -149,7 +183,7 @@ class Front:
         self, answer: Answer, caller: Caller, record: Record, work: Compressor | None, cost: int
     ) -> AsyncGenerator[bytes]:
         """Yield the bytes of an answer, whose rows `cost` so much in all, and keep the books."""
-        rows = answer.call.last - answer.call.first
+        rows = answer.rows
         self.quotas.take(caller, cost)
         given = 0
 
@@ -158,8 +192,10 @@ class Front:
             given += number
 
         try:
+            # Small answers are bounded by their gate: slow readers of long ones do not shut them out.
             async with (
-                self.admission.stream(),
+                nullcontext() if answer.is_small else self.admission.stream(),
+                nullcontext() if self.paced else self.admission.room(answer.size),
                 aclosing(pieces(answer, self.backend, self.admission, count)) as parts,
             ):
                 made: AsyncIterator[bytes] = parts

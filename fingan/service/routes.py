@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from fingan.errors import FinganError
 from fingan.service.catalogue import Version
 from fingan.service.compression import compressor
+from fingan.service.departure import LEFT, unless_gone
 from fingan.service.formats import FORMATS, RowFormat, negotiate
 from fingan.service.front import Front, Jobs, caller_of, front_of, record_of
 from fingan.service.problems import MEDIA_TYPE, Refused
@@ -42,7 +43,7 @@ _TEXTS = {
     404: "no such model, version, alias or job",
     406: "none of the accepted formats is ours",
     408: "the body did not come in time",
-    413: "too many rows for one answer, or too large a body",
+    413: "too many rows or bytes for one answer, or too large a body",
     422: "a field, column or value that does not fit",
     429: "the service is busy, or the caller's quota is used up; see Retry-After",
     503: "no sound version, or no replica in time; see Retry-After",
@@ -93,13 +94,14 @@ async def describe_model(request: Request, model: Model) -> Json:
     front, caller = front_of(request), caller_of(request)
     version = await front.catalogue.version(model, caller)
     aliases = await front.catalogue.aliases(version.ref.name)
-    limits = front.config.limits
+    told = {name: value for name, value in version.description.items() if name not in ("card", "bytes")}
+    width: dict[str, float] = version.description["bytes"]
     return {
-        **{name: value for name, value in version.description.items() if name != "card"},
+        **told,
         "aliases": [alias for alias, number in aliases.items() if number == version.ref.version],
         "limits": {
-            "rows": front.most_rows(FORMATS["arrow"]),
-            "json_rows": min(limits.json_rows, front.most_rows(FORMATS["json"])),
+            "rows": front.most_rows(FORMATS["arrow"], width["arrow"]),
+            "json_rows": front.most_rows(FORMATS["json"], width["json"]),
         },
         "problem": await front.catalogue.problem(model, caller),
     }
@@ -117,12 +119,12 @@ async def model_card(request: Request, model: Model) -> Response:
     return Markdown(version.description["card"])
 
 
-@router.get("/models/{model}/marginals", responses=_problems(404, 422, 503), tags=["models"])
+@router.get("/models/{model}/marginals", responses=_problems(404, 422, 429, 503), tags=["models"])
 async def model_marginals(request: Request, model: Model) -> dict[str, Any]:
     """Return the distribution of every column of the training table, as the bundle holds it."""
     front = front_of(request)
     version = await front.catalogue.version(model, caller_of(request))
-    return await front.backend.marginals(str(version.ref))
+    return await front.marginals(version)
 
 
 @router.post(
@@ -139,6 +141,7 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     front.check_size(asked, chosen)
     version = await front.catalogue.version(model, caller)
     answer, candidates = await front.answer(version, asked, chosen)
+    front.check_bytes(answer)
     compression = compressor(request.headers.get("accept-encoding"))
     work = None if compression is None else compression[1]
     cost = front.cost(version, asked.rows, candidates)
@@ -146,11 +149,17 @@ async def draw_samples(request: Request, model: Model, asked: SampleRequest, for
     headers = _headers(version, asked, candidates, chosen)
     if compression is not None:
         headers["Content-Encoding"] = compression[0]
-    if answer.is_small:
-        content = b"".join([part async for part in body])
-        return Response(content, headers=headers, media_type=chosen.media_type)
-    first = await anext(body)
-    return Streamed(_behind(first, body), headers=headers, media_type=chosen.media_type)
+    begun = await unless_gone(request, _whole(body) if answer.is_short else anext(body))
+    if begun is None:
+        record_of(request).facts["broken_off"] = True
+        return Response(status_code=LEFT)
+    if answer.is_short:
+        return Response(begun, headers=headers, media_type=chosen.media_type)
+    return Streamed(_behind(begun, body), headers=headers, media_type=chosen.media_type)
+
+
+async def _whole(body: AsyncGenerator[bytes]) -> bytes:
+    return b"".join([part async for part in body])
 
 
 def _format(request: Request, asked: str | None) -> RowFormat:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import torch
 
 from fingan.config import ReplicasConfig
-from fingan.errors import BundleError, ConfigError, nearest
+from fingan.errors import BundleError, ConfigError, UserError, nearest
 from fingan.generator import Generator, load
 from fingan.registry import Manifest, Registry, read_bundle
 from fingan.service.calls import RowsCall
@@ -23,6 +23,7 @@ from fingan.service.marginals import marginals
 from fingan.types import Json
 
 HEALTH_ROWS = 8
+MEASURED_ROWS = 64
 log = logging.getLogger(__name__)
 
 
@@ -69,12 +70,31 @@ class Served:
             ],
             "metrics": dict(generator.metrics) or None,
             "card": self.card,
+            "bytes": self.row_bytes(None),
         }
 
     @cached_property
     def marginals(self) -> Json:
         """The distribution of every column of the training table."""
         return marginals(self.generator)
+
+    @cached_property
+    def measured(self) -> pa.RecordBatch:
+        """A few rows that tell how many bytes a row takes."""
+        try:
+            rows = self.generator.sample(MEASURED_ROWS, candidates=1)
+        except UserError:
+            # More than an identifier has values.
+            rows = self.generator.sample(1, candidates=1)
+        return rows.combine_chunks().to_batches()[0]
+
+    def row_bytes(self, columns: tuple[str, ...] | None) -> dict[str, float]:
+        """Return the bytes of a row of the wanted columns in each format, on average, uncompressed."""
+        rows = self.measured if columns is None else self.measured.select(list(columns))
+        # Without what a piece has but once, however many rows it is of.
+        written = {form.name: len(form.pieces(rows)) for form in FORMATS.values() if form.pieces is not None}
+        written["arrow"] = rows.nbytes
+        return {name: written.get(name, rows.nbytes) / rows.num_rows for name in FORMATS}
 
     def schema(self, columns: tuple[str, ...] | None) -> pa.Schema:
         """Return the schema of the wanted columns.
@@ -160,26 +180,24 @@ class Sampler:
             NotFound: there is no such version.
             BundleError: it is damaged, or not what is expected.
         """
-        found = self._known(model)
-        if found is None or (digest is not None and found.manifest.digest != digest):
-            found = self._loaded(model, digest)
+        found = self.known(model, digest) or self._loaded(model, digest)
         if digest is not None and found.manifest.digest != digest:
             raise BundleError(f"{model} has other content than when the answer began; ask for the rows anew")
         return found
 
-    def _known(self, model: str) -> Served | None:
+    def known(self, model: str, digest: str | None = None) -> Served | None:
+        """Return a version that is in memory, with the content that is expected; None where it is not."""
         with self._lock:
             found = self._served.get(model)
             if found is not None:
                 self._served.move_to_end(model)
-            return found
+        return found if found is not None and digest in (None, found.manifest.digest) else None
 
     def _loaded(self, model: str, digest: str | None) -> Served:
         with self._lock:
             own = self._loading.setdefault(model, threading.Lock())
         with own:
-            found = self._known(model)
-            if found is not None and digest in (None, found.manifest.digest):
+            if (found := self.known(model, digest)) is not None:
                 return found
             found = load_served(self._registry, model, self._device)
             with self._lock:
@@ -204,36 +222,6 @@ class Sampler:
             digest = None
         return self.served(model, digest).description()
 
-    def marginals(self, model: str) -> Json:
-        """Return the distribution of every column of a version's training table."""
-        return self.served(model).marginals
-
-    def check(self, call: RowsCall) -> Json:
-        """Check a call without making rows.
-
-        Returns:
-            `schema` (Arrow IPC, base64) and `candidates`, as rows will be made.
-
-        Raises:
-            ConfigError, ConditionError: a column, value or number that does not fit.
-        """
-        served = self.served(call.model, call.digest)
-        schema = served.schema(call.columns)
-        # Checks condition, seed, offset and candidates at once; makes nothing.
-        served.generator.iter_batches(0, call.where, call.seed, call.first, 1, call.candidates)
-        configured = served.generator.config.sampling.candidates
-        candidates = 1 if served.generator.density is None else call.candidates or configured
-        packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
-        return {"schema": packed, "candidates": candidates}
-
-    def rows(self, call: RowsCall) -> bytes:
-        """Return the rows of a call."""
-        served = self.served(call.model, call.digest)
-        batches = served.generator.iter_batches(
-            call.last - call.first, call.where, call.seed, call.first, 1, call.candidates
-        )
-        return written(served, call, list(batches))
-
     def probe(self, model: str | None = None) -> int:
         """Make a few rows of every version in memory; return how many versions there are.
 
@@ -248,13 +236,39 @@ class Sampler:
             self.served(model)
         models = self.models
         for model in models:
-            found = self._known(model)
+            found = self.known(model)
             if found is not None:
                 rows = found.generator.sample(HEALTH_ROWS, candidates=1)
                 if rows.num_rows != HEALTH_ROWS or not _sound(rows):
                     self.forget(model)
                     raise BundleError(f"{model} makes rows that are not sound any more; it is loaded anew")
         return len(models)
+
+
+def checked(served: Served, call: RowsCall) -> Json:
+    """Check a call without making rows.
+
+    Returns:
+        `schema` (Arrow IPC, base64) and `candidates`, as rows will be made; `bytes` of a row by format.
+
+    Raises:
+        ConfigError, ConditionError: a column, value or number that does not fit.
+    """
+    schema = served.schema(call.columns)
+    # Checks condition, seed, offset and candidates at once; makes nothing.
+    served.generator.iter_batches(0, call.where, call.seed, call.first, 1, call.candidates)
+    configured = served.generator.config.sampling.candidates
+    candidates = 1 if served.generator.density is None else call.candidates or configured
+    packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
+    return {"schema": packed, "candidates": candidates, "bytes": served.row_bytes(call.columns)}
+
+
+def made(served: Served, call: RowsCall) -> bytes:
+    """Return the rows of a call."""
+    batches = served.generator.iter_batches(
+        call.last - call.first, call.where, call.seed, call.first, 1, call.candidates
+    )
+    return written(served, call, list(batches))
 
 
 def written(served: Served, call: RowsCall, batches: list[pa.RecordBatch]) -> bytes:

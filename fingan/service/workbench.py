@@ -15,22 +15,18 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from fingan.errors import FinganError
-from fingan.generator import BLOCK
 from fingan.generator.packed import Piece, PreparedPiece, prepare_piece, sample_packed
-from fingan.service.calls import RowsCall
-from fingan.service.sampler import Sampler, Served, written
+from fingan.service.calls import MOST_TOGETHER, SMALL_ROWS, RowsCall
+from fingan.service.sampler import Sampler, Served, checked, made, written
 from fingan.types import Json
 
 Value = TypeVar("Value")
-SMALL_ROWS = BLOCK
-"""Calls of at most so many rows are made together."""
-
-MOST_TOGETHER = 64
 
 
 @dataclass(frozen=True)
 class _Waiting:
     call: RowsCall
+    served: Served
     answer: asyncio.Future[bytes]
 
 
@@ -48,9 +44,10 @@ class Workbench:
     ) -> None:
         self._sampler, self._observe = sampler, observe
         self._large = ThreadPoolExecutor(threads, thread_name_prefix="rows")
-        # Loading must not hold up rows, and small calls must not wait for large ones.
+        # Loading must not hold up rows or checks, and small calls must not wait for large ones.
         self._small = ThreadPoolExecutor(1, thread_name_prefix="small")
-        self._other = ThreadPoolExecutor(2, thread_name_prefix="models")
+        self._loading = ThreadPoolExecutor(2, thread_name_prefix="models")
+        self._other = ThreadPoolExecutor(1, thread_name_prefix="other")
         # Neither must say that rows cannot be made.
         self._probing = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._waiting: list[_Waiting] = []
@@ -58,25 +55,33 @@ class Workbench:
 
     async def prepare(self, model: str) -> Json:
         """See `Backend.prepare`."""
-        return await self._in(self._other, self._sampler.prepare, model)
+        return await self._in(self._loading, self._sampler.prepare, model)
 
     async def marginals(self, model: str) -> Json:
         """See `Backend.marginals`."""
-        return await self._in(self._other, self._sampler.marginals, model)
+        served = await self._served(model, None)
+        return await self._in(self._other, lambda: served.marginals)
 
     async def check(self, call: RowsCall) -> Json:
         """See `Backend.check`."""
-        return await self._in(self._other, self._sampler.check, call)
+        return await self._in(self._other, checked, await self._served(call.model, call.digest), call)
 
     async def rows(self, call: RowsCall) -> bytes:
         """See `Backend.rows`."""
+        served = await self._served(call.model, call.digest)
         if call.last - call.first > SMALL_ROWS:
-            return await self._in(self._large, self._sampler.rows, call)
-        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
+            return await self._in(self._large, made, served, call)
+        waiting = _Waiting(call, served, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await waiting.answer
+
+    async def _served(self, model: str, digest: str | None) -> Served:
+        """Return a version, loaded in a thread of its own where it is not in memory."""
+        if (known := self._sampler.known(model, digest)) is not None:
+            return known
+        return await self._in(self._loading, self._sampler.served, model, digest)
 
     async def probe(self, model: str | None = None) -> int:
         """See `Backend.probe`."""
@@ -84,16 +89,14 @@ class Workbench:
 
     def close(self) -> None:
         """Let the threads end."""
-        for pool in (self._large, self._small, self._other, self._probing):
+        for pool in (self._large, self._small, self._loading, self._other, self._probing):
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:
         while self._waiting:
-            taken, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-            # Whoever has left is not worked for.
-            wanted = [one for one in taken if not one.answer.done()]
+            wanted, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             try:
-                found = await self._in(self._small, self._together, [one.call for one in wanted])
+                found = await self._in(self._small, self._together, wanted)
             except Exception as error:
                 found = [error] * len(wanted)
             for one, result in zip(wanted, found, strict=True):
@@ -104,28 +107,31 @@ class Workbench:
                 else:
                     one.answer.set_exception(result)
 
-    def _together(self, calls: list[RowsCall]) -> list[bytes | Exception]:
+    def _together(self, wanted: list[_Waiting]) -> list[bytes | Exception]:
         """Make the rows of several small calls; a call that cannot be met does not harm the others."""
         results: dict[int, bytes | Exception] = {}
-        ready: dict[str, list[tuple[int, Served, PreparedPiece]]] = {}
-        for place, call in enumerate(calls):
+        ready: dict[tuple[str, str], list[tuple[int, Served, PreparedPiece]]] = {}
+        for place, one in enumerate(wanted):
+            call = one.call
+            if one.answer.done():
+                # Whoever has left meanwhile is not worked for.
+                results[place] = b""
+                continue
+            piece = Piece(call.seed, call.first, call.last, call.where, call.candidates)
             try:
-                served = self._sampler.served(call.model, call.digest)
-                piece = Piece(call.seed, call.first, call.last, call.where, call.candidates)
-                ready.setdefault(call.model, []).append(
-                    (place, served, prepare_piece(served.generator, piece))
-                )
+                prepared = prepare_piece(one.served.generator, piece)
             except FinganError as error:
                 results[place] = error
+            else:
+                ready.setdefault((call.model, call.digest), []).append((place, one.served, prepared))
         for group in ready.values():
             if self._observe is not None:
                 self._observe(len(group))
             batches = sample_packed(group[0][1].generator, [piece for _, _, piece in group])
             for (place, served, _), batch in zip(group, batches, strict=True):
-                results[place] = (
-                    batch if isinstance(batch, FinganError) else _attempt(served, calls[place], batch)
-                )
-        return [results[place] for place in range(len(calls))]
+                failed = isinstance(batch, FinganError)
+                results[place] = batch if failed else _attempt(served, wanted[place].call, batch)
+        return [results[place] for place in range(len(wanted))]
 
     @staticmethod
     async def _in(pool: ThreadPoolExecutor, function: Callable[..., Value], *arguments: Any) -> Value:

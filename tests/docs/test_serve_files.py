@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from fingan.config import ServiceConfig
+from fingan.service.deployment import is_paced
 from fingan.service.telemetry import Prometheus
 from tests.docs.files import manifest
 
@@ -30,6 +31,23 @@ def test_arguments_of_the_deployments_are_a_configuration(folder: Path) -> None:
         config = ServiceConfig.model_validate(application["args"])
         assert config.auth.required
         assert config.auth.token_file
+
+
+def test_on_kubernetes_a_stalled_reader_holds_its_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every node, as Ray Serve wants it, and with the ports closed that come with it."""
+    cluster = manifest("rayservice")["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        env = {one["name"]: one["value"] for one in container["env"]}
+        # More than the widest piece: 8,192 rows of a thousand columns of text.
+        assert int(env["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"]) > 8192 * 1000 * 20
+        with monkeypatch.context() as set_here:
+            for name, value in env.items():
+                set_here.setenv(name, value)
+            assert is_paced(ServiceConfig())
+    rules = manifest("networkpolicy")["spec"]["ingress"]
+    opened = {port["port"] for rule in rules for port in rule.get("ports", ())}
+    assert not opened & {8404, 9101}
 
 
 def test_the_dashboard_asks_for_what_is_counted(folder: Path) -> None:

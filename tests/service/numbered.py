@@ -71,11 +71,11 @@ class Replica:
 
 
 def answer(first: int, last: int, form: str = "arrow", chunk: int = CHUNK, ahead: int = 2) -> Answer:
-    return Answer(RowsCall("tiny:1", "d", first, last), FORMATS[form], SCHEMA, chunk, ahead)
+    return Answer(RowsCall("tiny:1", "d", first, last), FORMATS[form], SCHEMA, chunk, ahead=ahead)
 
 
 def admission(places: int = 16, **limits: Any) -> Admission:
-    return Admission(LimitsConfig(**limits), places)
+    return Admission(LimitsConfig(**limits), places, places)
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import requests
 import uvicorn
@@ -39,8 +45,54 @@ class Service:
         headers |= wanted.pop("headers", {})
         return requests.request(method, self.url + path, headers=headers, timeout=30, **wanted)
 
+    def asks(self, model: str, **body: Any) -> socket.socket:
+        """Ask for rows, and return the connection without waiting for the answer."""
+        place = urlparse(self.url)
+        content = json.dumps({"rows": 10, **body}).encode()
+        head = f"POST /v1/models/{model}/samples HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        opened = socket.create_connection((str(place.hostname), int(place.port or 0)))
+        opened.sendall(head.encode() + content)
+        return opened
+
+    def gauge(self, name: str) -> float:
+        """Return what a front counts."""
+        found = re.search(rf"^{name} ([0-9.e+]+)$", self.ask("GET", "/metrics").text, re.MULTILINE)
+        assert found is not None, name
+        return float(found[1])
+
     def rows(self, model: str, form: str = "arrow", **body: Any) -> requests.Response:
         return self.ask("POST", f"/v1/models/{model}/samples?format={form}", json={"rows": 10, **body})
+
+
+def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for something to hold."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.01)
+
+
+@contextmanager
+def counted(registry: Path) -> Iterator[tuple[Workbench, list[int]]]:
+    """Give a backend, and the list in which it notes the calls of every forward pass."""
+    passes: list[int] = []
+    bench = Workbench(Sampler(Registry(registry)), observe=passes.append)
+    try:
+        yield bench, passes
+    finally:
+        bench.close()
+
+
+@contextmanager
+def busy(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """Keep a thread of a pool at work."""
+    go = threading.Event()
+    pool.submit(go.wait, 30.0)
+    try:
+        yield
+    finally:
+        go.set()
 
 
 def publish(registry: Path, name: str, generator: Generator, folder: Path, **metrics: Any) -> int:

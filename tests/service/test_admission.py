@@ -28,7 +28,7 @@ class Clock:
 
 def admission(places: int = 1, clock: Clock | None = None, **limits: Any) -> Admission:
     wanted = LimitsConfig(**{"streams": 2, "queued": 2, "wait": 0.05, **limits})
-    return Admission(wanted, places, clock or Clock())
+    return Admission(wanted, places, places, clock or Clock())
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -86,16 +86,16 @@ def test_so_many_answers_are_under_way_and_no_more() -> None:
 def test_so_many_requests_wait_and_the_next_is_refused_at_once() -> None:
     async def test() -> None:
         doors = admission(queued=2, wait=60.0)
-        working = Held(doors.first)
-        waiting = [Held(doors.first) for _ in range(2)]
+        working = Held(doors.large.first)
+        waiting = [Held(doors.large.first) for _ in range(2)]
         await settle()
         assert doors.waiting == 2
-        error = await asyncio.wait_for(refused(doors.first), 0.5)
+        error = await asyncio.wait_for(refused(doors.large.first), 0.5)
         assert (error.status, error.code) == (429, "overloaded")
         assert "2 requests are waiting" in error.detail
         for held in (working, *waiting):
             await held.leave()
-        async with doors.first():
+        async with doors.large.first():
             assert doors.waiting == 0
 
     run(test())
@@ -104,9 +104,9 @@ def test_so_many_requests_wait_and_the_next_is_refused_at_once() -> None:
 def test_none_waits_where_none_may() -> None:
     async def test() -> None:
         doors = admission(queued=0)
-        async with doors.first():
-            assert (await refused(doors.first)).status == 429
-        async with doors.first():
+        async with doors.large.first():
+            assert (await refused(doors.large.first)).status == 429
+        async with doors.large.first():
             pass
 
     run(test())
@@ -115,11 +115,11 @@ def test_none_waits_where_none_may() -> None:
 def test_who_waits_too_long_is_told_so_and_gives_up_its_place_in_the_queue() -> None:
     async def test() -> None:
         doors = admission(wait=0.02)
-        async with doors.first():
-            error = await refused(doors.first)
+        async with doors.large.first():
+            error = await refused(doors.large.first)
             assert (error.status, error.code, doors.waiting) == (503, "overloaded", 0)
             assert error.retry_after == 1
-        async with doors.first():
+        async with doors.large.first():
             pass
 
     run(test())
@@ -133,9 +133,9 @@ def test_those_who_go_on_come_before_those_who_begin() -> None:
             async with entry():
                 order.append(number)
 
-        working = Held(doors.first)
+        working = Held(doors.large.first)
         await settle()
-        entries = [doors.first, doors.further, doors.first, doors.further]
+        entries = [doors.large.first, doors.large.further, doors.large.first, doors.large.further]
         tasks = [asyncio.create_task(call(n, entry)) for n, entry in enumerate(entries)]
         await settle()
         assert order == []
@@ -149,9 +149,9 @@ def test_those_who_go_on_come_before_those_who_begin() -> None:
 def test_further_calls_wait_as_long_as_it_takes() -> None:
     async def test() -> None:
         doors = admission(queued=0, wait=0.01)
-        working = Held(doors.first)
+        working = Held(doors.large.first)
         await settle()
-        later = [Held(doors.further) for _ in range(5)]
+        later = [Held(doors.large.further) for _ in range(5)]
         await asyncio.sleep(0.03)
         assert not any(held.inside.is_set() for held in later)
         await working.leave()
@@ -165,7 +165,7 @@ def test_further_calls_wait_as_long_as_it_takes() -> None:
 def test_as_many_calls_are_made_at_a_time_as_there_are_places() -> None:
     async def test() -> None:
         doors = admission(places=3, queued=10)
-        held = [Held(doors.first) for _ in range(2)] + [Held(doors.further) for _ in range(3)]
+        held = [Held(doors.large.first) for _ in range(2)] + [Held(doors.large.further) for _ in range(3)]
         await settle()
         assert [one.inside.is_set() for one in held] == [True, True, True, False, False]
         for one in held:
@@ -178,7 +178,7 @@ def test_as_many_calls_are_made_at_a_time_as_there_are_places() -> None:
 def test_a_place_is_given_back_after_an_error_and_after_a_cancellation(door: str) -> None:
     async def test() -> None:
         doors = admission(streams=1, queued=0)
-        entry: Entry = getattr(doors, door)
+        entry: Entry = doors.stream if door == "stream" else getattr(doors.large, door)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="a replica is lost"):
                 async with entry():
@@ -198,9 +198,9 @@ def test_a_place_is_given_back_after_an_error_and_after_a_cancellation(door: str
 def test_who_leaves_while_waiting_takes_no_place(door: str) -> None:
     async def test() -> None:
         doors = admission(queued=10, wait=5.0)
-        working = Held(doors.first)
+        working = Held(doors.large.first)
         await settle()
-        leaving, staying = Held(getattr(doors, door)), Held(getattr(doors, door))
+        leaving, staying = Held(getattr(doors.large, door)), Held(getattr(doors.large, door))
         await settle()
         leaving.task.cancel()
         # In the same breath, so that the place is offered to the one who leaves.
@@ -221,14 +221,14 @@ def test_the_seconds_that_are_told_grow_with_the_work_ahead() -> None:
         doors = admission(clock=clock, streams=10, queued=2, wait=60.0)
         # Calls of ten seconds, until the mean has come close.
         for _ in range(60):
-            async with doors.first():
+            async with doors.large.first():
                 clock.now += 10.0
         streams = [Held(doors.stream) for _ in range(10)]
         await settle()
         alone = (await refused(doors.stream)).retry_after
-        working, waiting = Held(doors.first), [Held(doors.first) for _ in range(2)]
+        working, waiting = Held(doors.large.first), [Held(doors.large.first) for _ in range(2)]
         await settle()
-        crowded = (await refused(doors.first)).retry_after
+        crowded = (await refused(doors.large.first)).retry_after
         assert alone is not None
         assert crowded is not None
         assert 95 <= alone <= 100
@@ -244,7 +244,7 @@ def test_more_places_promise_less_waiting() -> None:
         clock = Clock()
         doors = admission(places, clock, streams=4)
         for _ in range(60):
-            async with doors.further():
+            async with doors.large.further():
                 clock.now += 10.0
         held = [Held(doors.stream) for _ in range(4)]
         await settle()

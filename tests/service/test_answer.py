@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from fingan.errors import FinganError
 from fingan.service.answer import FIRST_ROWS, PARQUET_ROWS, Answer, compressed, parquet, pieces
-from fingan.service.calls import RowsCall
+from fingan.service.calls import SMALL_ROWS, RowsCall
 from fingan.service.compression import COMPRESSORS
 from fingan.service.formats import FORMATS
 from fingan.service.problems import Refused
@@ -81,8 +81,10 @@ def test_calls_say_what_is_wanted() -> None:
 
 def test_a_small_answer_is_one_call_where_no_border_lies_within() -> None:
     assert len(list(answer(0, CHUNK).calls())) == 1
-    assert answer(0, CHUNK).is_small
-    assert not answer(0, CHUNK + 1).is_small
+    assert answer(0, CHUNK).is_short
+    assert not answer(0, CHUNK + 1).is_short
+    assert answer(10, 10 + SMALL_ROWS).is_small
+    assert not answer(10, 11 + SMALL_ROWS).is_small
     assert [call.last for call in answer(CHUNK - 10, CHUNK + 10).calls()] == [CHUNK, CHUNK + 10]
 
 
@@ -114,7 +116,29 @@ def test_parquet_is_made_of_the_pieces(first: int, last: int) -> None:
     assert found.schema_arrow.equals(SCHEMA)
     assert found.read().column("row").to_pylist() == list(range(first, last))
     groups = [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)]
-    assert all(PARQUET_ROWS <= rows < 2 * PARQUET_ROWS for rows in groups[:-1])
+    sizes = [1, 8 * FIRST_ROWS, 64 * FIRST_ROWS]
+    # A few small groups first, then large ones.
+    assert all(PARQUET_ROWS <= rows < 2 * PARQUET_ROWS for rows in groups[3:-1])
+    assert all(size <= rows for size, rows in zip(sizes, groups[:-1], strict=False))
+
+
+def test_parquet_begins_with_its_first_call_and_is_the_same_every_time() -> None:
+    async def test() -> None:
+        found: list[bytes] = []
+        for pause in (0, 1):
+            replica = Replica()
+            parts = parquet(pieces(answer(7, 30_000, "parquet"), replica, admission()), SCHEMA)
+            first = await anext(parts)
+            # That one, and what is made ahead of the reader.
+            assert len(replica.asked) == 3
+            assert first.startswith(b"PAR1")
+            assert len(first) > 1000
+            await asyncio.sleep(0.05 * pause)
+            found.append(first + await _collected(parts))
+        assert found[0] == found[1]
+        assert pq.read_table(io.BytesIO(found[0])).column("row").to_pylist() == list(range(7, 30_000))
+
+    run(test())
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
@@ -190,7 +214,7 @@ def test_pieces_come_in_order_whichever_is_made_first() -> None:
 def test_an_answer_waits_for_places_at_the_gate() -> None:
     async def test() -> None:
         replica, doors = Replica(), admission(places=1)
-        async with doors.further():
+        async with doors.large.further():
             parts = pieces(answer(0, 20 * CHUNK, ahead=4), replica, doors)
             begun = asyncio.ensure_future(anext(parts))
             await settle()
@@ -214,7 +238,7 @@ def test_a_reader_that_leaves_cancels_what_is_under_way() -> None:
         assert (replica.cancelled, replica.working, len(replica.asked)) == (3, 0, 4)
         replica.open.set()
         # Their places are free again.
-        async with doors.first(), doors.first(), doors.first(), doors.first():
+        async with doors.large.first(), doors.large.first(), doors.large.first(), doors.large.first():
             pass
 
     run(test())
@@ -229,7 +253,7 @@ def test_a_reader_that_leaves_before_the_first_byte_cancels_the_first_call() -> 
         begun.cancel()
         await asyncio.gather(begun, return_exceptions=True)
         assert (replica.cancelled, replica.working) == (1, 0)
-        async with asyncio.timeout(1.0), doors.first():
+        async with asyncio.timeout(1.0), doors.large.first():
             pass
 
     run(test())
@@ -256,11 +280,26 @@ def test_a_first_call_that_fails_raises_before_any_byte(error: Exception) -> Non
 def test_a_service_that_is_busy_refuses_before_any_call() -> None:
     async def test() -> None:
         replica, doors = Replica(), admission(places=1, queued=0)
-        async with doors.first():
-            with pytest.raises(Refused) as caught:
-                await anext(pieces(answer(0, 100), replica, doors))
-        assert caught.value.status == 429
+        async with doors.large.first(), doors.small.first():
+            for rows in (100, SMALL_ROWS + 1):
+                with pytest.raises(Refused) as caught:
+                    await anext(pieces(answer(0, rows), replica, doors))
+                assert caught.value.status == 429
         assert replica.asked == []
+
+    run(test())
+
+
+@pytest.mark.parametrize(("crowd", "rows"), [("large", SMALL_ROWS), ("small", 20 * CHUNK)])
+def test_neither_lane_waits_for_the_other(crowd: str, rows: int) -> None:
+    """Small answers get in beside any number of long ones, and the other way round."""
+
+    async def test() -> None:
+        doors = admission(places=1, queued=0)
+        async with getattr(doors, crowd).first():
+            # Across a border, so that a further call is made too.
+            found = [part async for part in pieces(answer(CHUNK - 10, CHUNK - 10 + rows), Replica(), doors)]
+        assert pa.ipc.open_stream(b"".join(found)).read_all().num_rows == rows
 
     run(test())
 

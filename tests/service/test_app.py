@@ -7,10 +7,8 @@ import io
 import json
 import logging
 import re
-import socket
 import time
 from pathlib import Path
-from urllib.parse import urlparse
 
 import pyarrow as pa
 import pyarrow.csv
@@ -148,7 +146,7 @@ def test_metrics_count(running: Service) -> None:
     )
     assert 'fingan_rows_total{model="tiny"}' in text
     assert re.search(r"^fingan_batch_calls_count [1-9]", text, re.MULTILINE)
-    assert _gauge(running, "fingan_streams") == _gauge(running, "fingan_queue") == 0
+    assert running.gauge("fingan_streams") == running.gauge("fingan_queue") == 0
     assert 'fingan_model_version{reference="tiny:latest"} 2.0' in text
 
 
@@ -204,29 +202,17 @@ def _until(holds: object, seconds: float = 15.0) -> None:
 
 def test_a_reader_that_stalls_is_not_worked_for(running: Service) -> None:
     """The sockets' buffers fill, then nothing more is made; when the reader goes, its place is free."""
-    place = urlparse(running.url)
-    body = json.dumps({"rows": 50_000_000}).encode()
-    head = f"POST /v1/models/tiny/samples HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection((str(place.hostname), int(place.port or 0))) as slow:
-        slow.sendall(head.encode() + body)
+    with running.asks("tiny", rows=50_000_000) as slow:
         assert slow.recv(100).startswith(b"HTTP/1.1 200")
-        _until(lambda: _gauge(running, "fingan_streams") == 1)
+        _until(lambda: running.gauge("fingan_streams") == 1)
         before = _settled(running)
         time.sleep(0.5)
         assert _made(running) == before
-    _until(lambda: _gauge(running, "fingan_streams") == 0)
-
-
-def _gauge(running: Service, name: str) -> float:
-    text = running.ask("GET", "/metrics").text
-    found = re.search(rf"^{name} ([0-9.e+]+)$", text, re.MULTILINE)
-    assert found is not None, name
-    return float(found[1])
+    _until(lambda: running.gauge("fingan_streams") == 0)
 
 
 def _made(running: Service) -> float:
-    return _gauge(running, "fingan_pieces_total")
+    return running.gauge("fingan_pieces_total")
 
 
 def _settled(running: Service) -> float:
@@ -248,7 +234,7 @@ def test_a_reader_who_leaves_early_has_used_up_what_it_was_given(registry: Path)
         headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
         with requests.post(url, json={"rows": 20_000}, headers=headers, stream=True, timeout=30) as answer:
             answer.raw.read(1_500_000)
-        _until(lambda: _gauge(found, "fingan_streams") == 0)
+        _until(lambda: found.gauge("fingan_streams") == 0)
         assert found.rows("tiny", rows=19_000).status_code == 429
 
 

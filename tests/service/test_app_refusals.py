@@ -16,7 +16,7 @@ from fingan.service.app import _routed
 from fingan.service.guard import PUBLIC
 from fingan.service.identity import Caller, OneToken
 from tests import tiny
-from tests.service.services import TOKEN, Service, publish, service
+from tests.service.services import TOKEN, Service, busy, counted, publish, service, until
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,42 @@ def test_unpaced_answers_are_capped(registry: Path) -> None:
     with service(registry, paced=False, limits={"unpaced_rows": 1000}) as found:
         assert found.rows("tiny", rows=1001).status_code == 413
         assert found.ask("GET", "/v1/models/tiny").json()["limits"] == {"rows": 1000, "json_rows": 1000}
+
+
+def test_unpaced_answers_are_capped_in_bytes_too(registry: Path) -> None:
+    """By what a row of the wanted columns takes in the format; the limit that is told holds."""
+    with service(registry, paced=False, limits={"unpaced_bytes": 1 << 20}) as found:
+        limits = found.ask("GET", "/v1/models/tiny").json()["limits"]
+        assert 5000 < limits["json_rows"] < limits["rows"] < 20_000
+        assert found.rows("tiny", rows=limits["rows"]).status_code == 200
+        assert len(found.rows("tiny", rows=limits["rows"]).content) < 1.3 * (1 << 20)
+        refused = found.rows("tiny", rows=2 * limits["rows"])
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_many_bytes")
+        detail = refused.json()["detail"]
+        assert "1,048,576 bytes" in detail
+        assert f"ask for {limits['rows']:,} rows at a time with offset, for fewer columns" in detail
+        assert "POST /v1/jobs" in detail
+        assert found.rows("tiny", rows=2 * limits["rows"], columns=["age"]).status_code == 200
+        assert found.rows("tiny", "ndjson", rows=limits["rows"]).status_code == 413
+    with service(registry, paced=True, limits={"unpaced_bytes": 1 << 16}) as found:
+        assert found.rows("tiny", rows=20_000).status_code == 200
+
+
+def test_unpaced_answers_share_a_budget_of_bytes(registry: Path) -> None:
+    with (
+        counted(registry) as (bench, _),
+        service(registry, backend=bench, paced=False, limits={"unpaced_together": 1 << 20}) as found,
+    ):
+        assert found.rows("tiny", rows=20_000).status_code == 200
+        with busy(bench._large), found.asks("tiny", rows=8000):
+            until(lambda: found.gauge("fingan_streams") == 1)
+            refused = found.rows("tiny", rows=8000)
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert "bytes of answers are under way" in refused.json()["detail"]
+            assert found.rows("tiny", rows=100).status_code == 200
+        until(lambda: found.gauge("fingan_streams") == 0)
+        assert found.rows("tiny", rows=8000).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -146,7 +182,7 @@ def _routed_app(registry: Path):  # type: ignore[no-untyped-def]
             config=config,
             backend=backend,
             catalogue=Catalogue(store, backend),
-            admission=Admission(config.limits, 1),
+            admission=Admission(config.limits, 1, 1),
             quotas=Quotas(None),
             telemetry=Prometheus(),
             paced=True,

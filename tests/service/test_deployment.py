@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -17,13 +18,17 @@ import pytest
 import ray
 import requests
 from ray import serve
+from ray.serve.exceptions import BackPressureError
 
 from fingan.config import ServiceConfig
 from fingan.generator import load
 from fingan.registry import Registry
+from fingan.service import deployment
 from fingan.service.authorities import authority_of
+from fingan.service.calls import MOST_TOGETHER, RowsCall
 from fingan.service.deployment import SAMPLER, Replicas, application, replicas
 from fingan.service.identity import add_token
+from fingan.service.problems import Refused
 from fingan.service.telemetry import Prometheus
 from tests.cluster.heads import free_port
 from tests.service.services import Service, service
@@ -105,6 +110,21 @@ def test_ready_where_replicas_make_rows_and_not_where_they_do_not(on_serve: Serv
             assert found.ask("GET", "/v2/health/live").status_code == 200
     finally:
         serve.delete("spoilt")
+
+
+def test_a_replica_that_hangs_costs_time_and_no_request(registry: Path, on_serve: Service) -> None:
+    """Calls that it does not answer are made again on the other one."""
+    backend = Replicas(serve.get_app_handle("own"))
+    with service(registry, backend=backend, limits={"call": 2.0}) as found:
+        assert found.rows("tiny").status_code == 200
+        hung = _replicas()[0]
+        hung.suspend()
+        try:
+            answers = [found.rows("tiny", rows=rows, seed=rows) for rows in (*range(10, 100, 10), 3000, 9000)]
+        finally:
+            hung.resume()
+        assert [answer.status_code for answer in answers] == [200] * 11
+        assert answers[0].content == found.rows("tiny", rows=10, seed=10).content
 
 
 def test_a_replica_that_is_killed_costs_no_row(on_serve: Service, expected: pa.Table) -> None:
@@ -216,6 +236,58 @@ def _errors_of_front() -> str:
     family = psutil.Process().children(recursive=True)
     (front,) = [one for one in family if "ServeReplica:fingan:front" in " ".join(one.cmdline())]
     return Path(f"/proc/{front.pid}/fd/2").read_text(errors="replace")
+
+
+def test_ray_serves_own_overflow_is_a_429_with_a_time_to_come_again(
+    proxy: str, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "front_requests", lambda config: 1)
+    token = add_token(tmp_path / "tokens.yaml", "tester")
+    values = {"registry": str(registry), "auth": {"token_file": str(tmp_path / "tokens.yaml")}}
+    config = ServiceConfig.model_validate({**values, "replicas": {"cpus": 0.1}})
+    serve.run(application(config), name="fingan", route_prefix="/")
+    try:
+
+        def ask(seed: int) -> requests.Response:
+            body, headers = {"rows": 50_000, "seed": seed}, {"Authorization": f"Bearer {token}"}
+            return requests.post(f"{proxy}/v1/models/tiny/samples", json=body, headers=headers, timeout=60)
+
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(ask, range(12)))
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert 0 < len(refused) < 12
+        assert {answer.status_code for answer in refused} == {429}
+        assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    finally:
+        serve.delete("fingan")
+
+
+def test_calls_beyond_the_queue_of_the_replicas_are_refused_with_a_time_to_come_again() -> None:
+    class Full:
+        def remote(self, argument: object) -> object:
+            raise BackPressureError(5, 5)
+
+    class Handle:
+        rows = check = prepare = marginals = Full()
+
+    call = RowsCall("tiny:1", "d", 0, 10)
+    with pytest.raises(Refused) as caught:
+        asyncio.run(Replicas(Handle()).rows(call))  # type: ignore[arg-type]
+    assert (caught.value.status, caught.value.retry_after) == (429, 2)
+
+
+def test_ray_serve_queues_no_more_than_is_bounded(tmp_path: Path) -> None:
+    """A front takes all that its own gates let in, so that it is the front that refuses, and says why."""
+    add_token(tmp_path / "tokens.yaml", "tester")
+    values = {"auth": {"token_file": str(tmp_path / "tokens.yaml")}, "replicas": {"most": 3, "cpus": 2}}
+    config = ServiceConfig.model_validate(values)
+    admitted = config.limits.streams + 3 * MOST_TOGETHER + 2 * config.limits.queued
+    front = application(config)._bound_deployment
+    assert front.max_ongoing_requests >= admitted
+    assert 0 < front.max_queued_requests < 10 * admitted
+    made = replicas(config)._bound_deployment
+    assert made.max_ongoing_requests >= MOST_TOGETHER + 3
+    assert made.max_queued_requests >= 3 * (MOST_TOGETHER + 3)
 
 
 def test_a_front_that_could_let_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from fingan.config import ReplicasConfig, ServiceConfig
 from fingan.registry import Registry
 from fingan.service import deployment, local
 from fingan.service.calls import RowsCall
-from fingan.service.sampler import Sampler, device_of
+from fingan.service.sampler import Sampler, device_of, made
 from fingan.service.telemetry import Prometheus
 from fingan.service.workbench import Workbench
 
@@ -37,11 +37,11 @@ def test_a_gpu_is_used_where_it_was_given_and_is_there(
 def test_a_sampler_loads_onto_its_device_and_gives_the_rows_of_any_other(registry: Path) -> None:
     # The processor by another name: a device that every machine has, and that is not the default.
     sampler = Sampler(Registry(registry), device="cpu:0")
-    engine = sampler.served("tiny:1").generator.engine
-    assert engine.device == torch.device("cpu:0")
-    call = RowsCall("tiny:1", sampler.served("tiny:1").manifest.digest, 500, 3000, seed=4)
-    assert sampler.rows(call) == Sampler(Registry(registry)).rows(call)
-    assert Sampler(Registry(registry)).served("tiny:1").generator.engine.device == torch.device("cpu")
+    served, other = sampler.served("tiny:1"), Sampler(Registry(registry)).served("tiny:1")
+    assert served.generator.engine.device == torch.device("cpu:0")
+    assert other.generator.engine.device == torch.device("cpu")
+    call = RowsCall("tiny:1", served.manifest.digest, 500, 3000, seed=4)
+    assert made(served, call) == made(other, call)
 
 
 def test_replicas_on_ray_and_in_this_process_choose_alike(

@@ -19,6 +19,8 @@ import pytest
 import fingan
 from fingan.client import Client, ServiceError, transport
 from fingan.errors import DataError, UserError
+from fingan.generator import load
+from fingan.registry import Registry
 from fingan.service.formats import FORMATS
 from tests.service.client.shop import (
     BATCH,
@@ -31,6 +33,8 @@ from tests.service.client.shop import (
     refusal,
     rows,
 )
+from tests.service.services import TOKEN as OWN_TOKEN
+from tests.service.services import service
 
 
 def test_rows_come_in_every_shape(client: Client, shop: Shop, tmp_path: Path) -> None:
@@ -239,3 +243,10 @@ def test_several_threads_share_a_client(client: Client, shop: Shop) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: client.table("tiny", 1200, offset=n * 1000), range(8)))
     assert [table.equals(rows(n * 1000, n * 1000 + 1200)) for n, table in enumerate(found)] == [True] * 8
+
+
+def test_wide_rows_are_asked_for_in_parts_that_the_service_gives(registry: Path) -> None:
+    """Behind a proxy that holds nobody back a service caps the bytes of an answer."""
+    with service(registry, paced=False, limits={"unpaced_bytes": 1 << 18}) as found:
+        read = Client(found.url, OWN_TOKEN).table("tiny", 9000, seed=4)
+    assert read.equals(load(Registry(registry).fetch("tiny")).sample(9000, seed=4))
