@@ -32,7 +32,7 @@ def demo(
     registry: RegistryRoot = "registry",
     as_json: AsJson = False,
 ) -> int:
-    """Train on a real lending table with Ray Train workers, evaluate, publish, sample, report."""
+    """Train on a real lending table with Ray Train workers, evaluate, publish, sample, serve, report."""
     import pyarrow as pa
 
     from fingan import cluster
@@ -70,7 +70,8 @@ def demo(
     )
     report.to_html(output / "report.html")
     _write(output / "synthetic.parquet", synthetic)
-    checks = _checks(trained, real, report)
+    console.stage("sampling over HTTP")
+    checks = _checks(trained, real, report) | {"served": _served(trained, registry, synthetic)}
     _show(console, trained, report, checks, output, time.monotonic() - started)
     bad = [check["message"] for check in checks.values() if not check["passed"]]
     for message in bad:
@@ -111,6 +112,27 @@ def _checks(trained: Trained, real: pa.Table, report: Report) -> dict[str, Any]:
             "message": f"detection AUC {auc:.3f} (bound: {DETECTION_BOUND}; "
             ".5 cannot be told apart, 1 always)",
         },
+    }
+
+
+def _served(trained: Trained, registry: str, wanted: pa.Table) -> dict[str, Any]:
+    """Check that a service gives the rows over HTTP that the generator gave in this process."""
+    from fingan.cli.serve import service_configuration
+    from fingan.client import Client
+    from fingan.service.identity import OneToken, new_token
+    from fingan.service.local import OWNER, background
+
+    token, config = new_token(), service_configuration(None, None, registry, 0)
+    with background(config, OneToken(token, OWNER)) as url:
+        started = time.monotonic()
+        reader = Client(url, token).reader(f"{trained.name}:{trained.version}", wanted.num_rows, seed=1)
+        same, seconds = reader.read_all().equals(wanted), time.monotonic() - started
+    rate = wanted.num_rows / seconds
+    told = f"{wanted.num_rows:,} rows over HTTP, {rate:,.0f} a second: "
+    return {
+        "passed": same,
+        "value": rate,
+        "message": told + ("those of this process" if same else "others than those of this process"),
     }
 
 

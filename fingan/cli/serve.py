@@ -63,14 +63,17 @@ def serve(
     from fingan.service.local import authority, run
     from fingan.service.telemetry import Prometheus
 
-    settings = _configuration(config, sets, registry, replicas)
+    settings = service_configuration(config, sets, registry, replicas)
     known = authority(host, settings.auth, token_file, no_auth, console.note)
     telemetry = Prometheus()
     with _backend(settings, replicas, telemetry, console) as backend, _jobs(settings, replicas) as jobs:
         run(settings, backend, host, port, known, telemetry, jobs, lambda url: _ready(console, url, settings))
 
 
-def _configuration(path: Path | None, sets: list[str] | None, registry: str, replicas: int) -> ServiceConfig:
+def service_configuration(
+    path: Path | None, sets: list[str] | None, registry: str, replicas: int
+) -> ServiceConfig:
+    """Return the configuration of a service of so many replicas on this machine."""
     from fingan.config import load_service
 
     # A number of replicas that is given holds; scaling on load is for clusters.

@@ -11,7 +11,9 @@ import ipaddress
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +43,8 @@ from fingan.service.workbench import Workbench
 
 DRAIN_SECONDS = 30
 """Answers under way may end after the service was asked to."""
+
+START_SECONDS = 60
 
 OWNER = Caller("owner")
 
@@ -173,6 +177,27 @@ def run(
     server = _Server(settings(app, host, port, config.limits), ready)
     with audited(), _listening(host, port) as own:
         server.run(sockets=[own])
+
+
+@contextmanager
+def background(config: ServiceConfig, known: Authority) -> Iterator[str]:
+    """Give the address of a service in this process, on a free port of loopback, while inside.
+
+    Args:
+        config: of the service.
+        known: knows callers.
+    """
+    telemetry, address = Prometheus(), Future[str]()
+    with in_process(config, telemetry) as backend, _listening("127.0.0.1", 0) as own:
+        app = create_app(config, backend, known, paced=True, telemetry=telemetry)
+        server = _Server(settings(app, "127.0.0.1", 0, config.limits), address.set_result)
+        thread = threading.Thread(target=server.run, args=([own],), name="service", daemon=True)
+        thread.start()
+        try:
+            yield address.result(START_SECONDS)
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def settings(app: ASGIApp, host: str, port: int, limits: LimitsConfig) -> uvicorn.Config:

@@ -111,20 +111,24 @@ def test_a_run_on_a_real_table_has_all_figures(shared_data):
     assert found["steps"] > 0
 
 
+def machine(processor="one", *, amx=False, bf16=True):
+    return {"processor": processor, "amx": amx, "bf16": bf16}
+
+
 def two_factors(processor, more=0.0):
     rows = []
     for seed in (0, 1, 2):
         for factor, auc in ((FACTORS[0], 0.70), (FACTORS[1], 0.80)):
             figures = dict.fromkeys(SHOWN, 1.0) | {"detection_auc": auc + more + seed / 1000}
             key = key_of("adult", seed, 120, factor)
-            rows.append({**key, "figures": figures, "steps": 10, "machine": {"processor": processor}})
+            rows.append({**key, "figures": figures, "steps": 10, "machine": machine(processor)})
     return rows
 
 
 def test_runs_on_other_processors_stand_apart():
     text = table([*two_factors("one"), *two_factors("other", 0.1)])
     assert text.count("(**+0.100**)") == 2
-    assert text.index("120 CPU-seconds, one") < text.index("120 CPU-seconds, other")
+    assert text.index("120 CPU-seconds, one, bf16") < text.index("120 CPU-seconds, other, bf16")
 
 
 def test_steps_from_the_default_are_bold_when_clear():
@@ -136,6 +140,7 @@ def test_steps_from_the_default_are_bold_when_clear():
 def test_stability_counts_failures_and_names_the_worst_seed():
     def row(family, seed, auc, **what):
         found = {"dataset": "adult", "family": family, "seed": seed, "seconds": 60, "score": 0.3}
+        what.setdefault("machine", machine())
         figures = {"detection_auc": auc, "network_detection_auc": auc + 0.1}
         return {**found, "diverged": False, "collapsed": False, "figures": figures, **what}
 

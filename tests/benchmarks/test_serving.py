@@ -85,8 +85,10 @@ def test_wrong_answers_are_counted(expected: Expected, sample: pa.Table) -> None
     assert 0.04 <= found.lasted < 5.0
 
 
+MACHINE = {"processor": "one", "amx": False, "bf16": True}
 OVERLOAD: Json = {
     "case": "overload",
+    "machine": MACHINE,
     "capacity": 10.0,
     "goodput": 9.0,
     "statuses": {"200": 540, "429": 1860},
@@ -99,14 +101,13 @@ OVERLOAD: Json = {
 
 def test_the_table_tells_goodput_and_the_wait_beside_that_at_normal_load() -> None:
     text = table([OVERLOAD])
-    assert "| 90 % (540 × 200, 1860 × 429) | yes |" in text
-    assert (
-        "| p99 of its answers, beside that at 50 % of capacity | ≤ 2 × | 3.0 × (1.50 s, 0.50 s) | no |"
-        in text
-    )
+    assert "| 90 % (540 × 200, 1860 × 429) | yes | one, bf16 |" in text
+    what = "p99 of its answers, beside that at 50 % of capacity"
+    assert f"| {what} | ≤ 2 × | 3.0 × (1.50 s, 0.50 s) | no | one, bf16 |" in text
     assert "| no |" in table([OVERLOAD | {"wrong": 1}]).splitlines()[2]
 
 
 def test_the_table_says_whose_figures_were_not_measured() -> None:
-    text = table([{"case": "speed", "rates": {"1": {"engine": [100.0], "http": [80.0]}}}])
+    rates = {"1": {"engine": [100.0], "http": [80.0]}}
+    text = table([{"case": "speed", "machine": MACHINE, "rates": rates}])
     assert text.count("rows/s, reported, not measured here)") == 2
