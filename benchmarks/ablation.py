@@ -20,7 +20,7 @@ from benchmarks.jobs import Job, run_missing
 from benchmarks.markdown import grid, grouped, mean_spread
 from benchmarks.measures import generated_figures, inner_floor
 from benchmarks.parts import without
-from benchmarks.results import Results, Row
+from benchmarks.results import Results, Row, kind_of
 from benchmarks.runs import settings, train_alone
 
 TABLES = ("adult", "default")
@@ -177,8 +177,8 @@ def table(rows: list[Row]) -> str:
     Runs on processors of several kinds stand apart: in as many CPU-seconds they take other numbers of steps.
     """
     parts = []
-    groups = grouped(_runs(rows), lambda r: (r["dataset"], r["seconds"], r["machine"]["processor"]))
-    for (name, seconds, processor), own in groups.items():
+    groups = grouped(_runs(rows), lambda r: (r["dataset"], r["seconds"], kind_of(r["machine"])))
+    for (name, seconds, machine), own in groups.items():
         by_factor = grouped(own, lambda row: (tuple(row["sets"]), tuple(row["parts"])))
         default = by_factor.get(((), ()), [])
         lines = []
@@ -193,7 +193,7 @@ def table(rows: list[Row]) -> str:
             cells = [f"{floors[-1]['figures'][figure]:.{digits}f}" for figure, digits in SHOWN.items()]
             lines.append(["", "real against real", "", "", *cells])
         head = grid(["part", "variant", "seeds", "steps", *SHOWN], lines)
-        parts.append(f"### {name}, {seconds:g} CPU-seconds, {processor}\n\n{head}")
+        parts.append(f"### {name}, {seconds:g} CPU-seconds, {machine}\n\n{head}")
     note = "Bold: further from the default than two standard errors of the difference."
     return "\n\n".join([*parts, note])
 

@@ -29,8 +29,15 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "amx": bool(torch.cpu._is_amx_tile_supported()),
+        "bf16": bool(torch.cpu._is_avx512_bf16_supported()),
         "torch": torch.__version__,
     }
+
+
+def kind_of(machine: Row) -> str:
+    """Return the kind of processor, by what the speed of training hangs on."""
+    units = [name for name, has in (("AMX", machine["amx"]), ("bf16", machine["bf16"])) if has]
+    return f"{machine['processor']}, {units[0] if units else 'fp32'}"
 
 
 def revision() -> str | None:

@@ -4,7 +4,7 @@
 
 Generators of the default size, trained for a few steps (the time of a row does not depend on how good
 it is), one replica of one thread on Ray Serve behind `fingan serve`. The engine's own speed is measured in
-turns with the service's, in the same run.
+turns with the service's, in the same run. In bf16 where the processor multiplies it natively.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from typing import Any
 
 import aiohttp
 import numpy as np
+import torch
 
 from benchmarks.command import parser
 from benchmarks.expected import Expected
 from benchmarks.results import Results, Row
+from benchmarks.runs import settings
 from benchmarks.sampling import draw, made
 from benchmarks.served import Outcome, Served, ask, client, open_loop, serving
 from benchmarks.serving_table import table
 from fingan.config import SamplingConfig
+from fingan.fitting import uses_bf16
 from fingan.generator import Generator
 from fingan.registry import Registry
 
@@ -306,11 +309,12 @@ def main(arguments: list[str]) -> None:
     reader.add_argument("--look", action="store_true", help="a little of each, printed and not kept")
     options = reader.parse_args(arguments)
     results, generator = Results("serving", options.results), None
+    precision = "bf16" if uses_bf16(settings("y"), torch.device("cpu")) else "fp32"
     for name in options.case or CASES:
         case, much, little = CASES[name]
         if not options.look and results.has(case=name):
             continue
-        generator = generator or made("default", options.steps)["bf16"]
+        generator = generator or made("default", options.steps)[precision]
         folder = Path(tempfile.mkdtemp(prefix="fingan-serving-"))
         try:
             found = case(generator, folder, type(much)(little if options.look else much))
@@ -319,5 +323,5 @@ def main(arguments: list[str]) -> None:
         if options.look:
             print(name, found)
         else:
-            results.add({"case": name, **found})
+            results.add({"case": name, "precision": precision, **found})
     print(table(results.rows()))

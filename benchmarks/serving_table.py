@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.markdown import grid
-from benchmarks.results import Row
+from benchmarks.results import Row, kind_of
 
 CTGAN_ROWS_PER_SECOND, TABULARARGN_ROWS_PER_SECOND = 25_000, 9_000
 """In-process samplers of peers at their defaults, one core."""
@@ -19,8 +19,8 @@ MiB = 1 << 20
 
 def table(rows: Sequence[Row]) -> str:
     """Return the results as Markdown."""
-    lines = [line for row in rows for line in LINES[row["case"]](row)]
-    return grid(["what", "bar", "measured", "met"], lines)
+    lines = [[*line, kind_of(row["machine"])] for row in rows for line in LINES[row["case"]](row)]
+    return grid(["what", "bar", "measured", "met", "machine"], lines)
 
 
 def _speed(row: Row) -> list[list[str]]:

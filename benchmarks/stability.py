@@ -25,7 +25,7 @@ from benchmarks.datasets import load_inner
 from benchmarks.jobs import Job, run_missing
 from benchmarks.markdown import grid, grouped
 from benchmarks.measures import diversity, generated_figures
-from benchmarks.results import Results, Row
+from benchmarks.results import Results, Row, kind_of
 from benchmarks.runs import settings, train_alone
 from fingan.errors import TrainingDiverged
 
@@ -100,12 +100,14 @@ def main(arguments: list[str]) -> None:
 def table(rows: list[Row]) -> str:
     """Return shares and spreads as Markdown, and whether the default keeps its bar."""
     lines = []
-    groups = grouped(rows, lambda row: (row["dataset"], row["family"], row["seconds"]))
-    for (name, family, seconds), own in sorted(groups.items()):
+    # In as many CPU-seconds, processors of several kinds take other numbers of steps.
+    groups = grouped(rows, lambda r: (kind_of(r["machine"]), r["dataset"], r["family"], r["seconds"]))
+    for (machine, name, family, seconds), own in sorted(groups.items()):
         ended = [row for row in own if "figures" in row]
         aucs = [row["figures"]["detection_auc"] for row in ended]
         lines.append(
             [
+                machine,
                 name,
                 f"{family}, {seconds:g} CPU s",
                 str(len(own)),
@@ -117,7 +119,16 @@ def table(rows: list[Row]) -> str:
                 _verdict(own, aucs) if family == "default" else "",
             ]
         )
-    header = ["dataset", "model", "seeds", "diverged", "collapsed", "detection AUC", "standard deviation"]
+    header = [
+        "machine",
+        "dataset",
+        "model",
+        "seeds",
+        "diverged",
+        "collapsed",
+        "detection AUC",
+        "standard deviation",
+    ]
     return grid(
         [*header, "worst seed", "network's own", "its deviation", "validation score", "its deviation", "bar"],
         lines,
