@@ -103,7 +103,9 @@ class Outcome:
 def client() -> aiohttp.ClientSession:
     """Return an HTTP client that opens as many connections as are asked for."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=120)
+        connector=aiohttp.TCPConnector(limit=0),
+        # Of silence: a long download takes as long as it takes.
+        timeout=aiohttp.ClientTimeout(total=None, sock_read=120),
     )
 
 

@@ -164,8 +164,12 @@ class Client:
                 yield batch.slice(0, 0)
             return
         sample = _Sample(_whole("seed", seed), where, columns, candidates)
-        first, failures, digest = _whole("offset", offset), 0, ""
-        place, end, most = first, first + rows, PART_ROWS
+        first = _whole("offset", offset)
+        yield from self._parts(model, sample, first, first + rows)
+
+    def _parts(self, model: str, sample: _Sample, first: int, end: int) -> Generator[pa.RecordBatch]:
+        """Yield the rows first … end − 1, part after part; what broke off goes on where it broke."""
+        place, failures, digest, most = first, 0, "", PART_ROWS
         while place < end:
             before = place
             try:

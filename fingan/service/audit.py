@@ -88,9 +88,11 @@ def begin() -> AuditLog:
 @contextlib.contextmanager
 def audited() -> Iterator[None]:
     """Write the audit log to standard error within the block."""
-    handler = begin()
+    logger = logging.getLogger(LOGGER)
+    level, handler = logger.level, begin()
     try:
         yield
     finally:
-        logging.getLogger(LOGGER).removeHandler(handler)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
         handler.close()

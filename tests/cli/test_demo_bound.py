@@ -8,7 +8,8 @@ from fingan.cli.demo import DETECTION_BOUND, _served
 from fingan.cluster import Trained
 from fingan.config import from_mapping
 from fingan.data import LENDING, conform, demo_table_path, read_table
-from fingan.evaluation import evaluate
+from fingan.evaluation.detection import detect
+from fingan.evaluation.frame import frames
 from fingan.fitting import finish, start
 from fingan.preparation import prepare
 from tests import tiny
@@ -28,10 +29,9 @@ def test_an_untrained_network_fails_the_demo() -> None:
     prepared = prepare(demo_table_path(LENDING), from_mapping({}, SETTINGS))
     generator = finish(prepared, start(prepared).train())
     real = conform(read_table(demo_table_path(LENDING)), prepared.schema)
-    rows = generator.sample(real.num_rows, seed=1)
-    report = evaluate(real, rows, prepared.schema, target=LENDING.target, sections=["detection"])
+    sides = frames(prepared.schema, [real, generator.sample(real.num_rows, seed=1)])
     # Calibrated marginals and exact ties are not enough.
-    assert report["detection_auc"].value > DETECTION_BOUND + 0.03
+    assert detect(*sides, 0).auc > DETECTION_BOUND + 0.03
 
 
 def test_rows_over_http_must_be_those_of_the_process(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def test_a_submitted_training_is_followed_and_publishes(running, table, tmp_path
     ("verb", "wrong", "near"),
     [
         ("train", ["--target", "lable"], "label"),
-        ("tune", ["--set", "tune.space.training.lrr=[0.1, 0.2]"], "training.lr"),
+        pytest.param(
+            "tune", ["--set", "tune.space.training.lrr=[0.1, 0.2]"], "training.lr", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_jobs_own_exit_code_comes_back(running, table, tmp_path, verb, wrong, near):

@@ -70,8 +70,9 @@ def test_two_workers_give_the_model_of_none_even_when_one_is_killed(tmp_path: Pa
     assert not psutil.pid_exists(killer.killed[0]) or psutil.Process(killer.killed[0]).status() == "zombie"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster", "keep_results")
-@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [2, 4])
 def test_rows_that_are_not_held_give_the_same_model_on_any_number_of_workers(tmp_path: Path, workers: int):
     for number in range(3):
         part = arrow().slice(500 * number, 500)

@@ -107,7 +107,7 @@ def test_checks_and_marginals_are_let_in_like_small_requests(registry: Path) -> 
     with counted(registry) as (bench, _), service(registry, backend=bench, limits=limits) as found:
         small(found, 0)
         paths = [f"/v1/models/tiny/samples?format=csv&n={n}" for n in range(MOST_TOGETHER + 6)]
-        with busy(bench._other), ThreadPoolExecutor(len(paths)) as pool:
+        with ThreadPoolExecutor(len(paths)) as pool, busy(bench._other):
             # Each has a condition of its own, so that each is checked.
             asked = [
                 pool.submit(found.ask, "POST", path, json={"rows": 10, "where": {"age": 18 + n / 100}})
