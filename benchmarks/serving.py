@@ -21,6 +21,7 @@ from typing import Any
 
 import aiohttp
 import numpy as np
+import psutil
 import torch
 
 from benchmarks.command import parser
@@ -249,17 +250,26 @@ def killed(generator: Generator, folder: Path, kills: int) -> Row:
     expected = Expected(registry, MODEL, 20_000, 1)
     with serving(registry, 2) as served:
         # A cold start is another matter.
-        asyncio.run(_drain(served, 100, 1))
+        asyncio.run(_closed(served, expected, 4, 5.0))
+        rate = NORMAL * asyncio.run(_closed(served, expected, 4, 10.0))
 
         async def run() -> Outcome:
-            sending = asyncio.create_task(_at(served, expected, 2, 15.0 * kills))
+            sending = asyncio.create_task(_at(served, expected, rate, 15.0 * kills))
             for _ in range(kills):
                 await asyncio.sleep(14)
-                served.replicas()[0].send_signal(signal.SIGKILL)
+                (await _replica(served)).send_signal(signal.SIGKILL)
             return await sending
 
         outcome = asyncio.run(run())
-    return {"kills": kills, "exact": True, "statuses": outcome.statuses, "wrong": outcome.wrong}
+    found = {"statuses": outcome.statuses, "wrong": outcome.wrong}
+    return {"kills": kills, "rate": rate, "exact": True, **found}
+
+
+async def _replica(served: Served) -> psutil.Process:
+    """Return a replica; wait while none is there, for then the front stands for it."""
+    while (found := served.replicas()[0]) == served.process:
+        await asyncio.sleep(0.1)
+    return found
 
 
 def updated(generator: Generator, folder: Path, updates: int) -> Row:
@@ -295,7 +305,7 @@ CASES: dict[str, tuple[Case, float, float]] = {
     "stalled": (stalled, 15.0, 2.0),
     "overload": (overload, 60.0, 4.0),
     "cancelled": (cancelled, 200, 5),
-    "killed": (killed, 10, 1),
+    "killed": (killed, 10, 2),
     "updated": (updated, 3, 1),
 }
 """Each case: what it does, how much of it, and how much of it for a look."""
