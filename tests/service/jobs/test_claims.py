@@ -10,11 +10,9 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pyarrow.fs as pafs
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from fingan.cluster.bulk import JobWriter
 from fingan.cluster.bulk.partitions import PartFolder
@@ -26,6 +24,7 @@ from fingan.service import folder, work
 from fingan.service.folder import Folder
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from serve import app
+from tests.service.jobs.bucket import Bucket
 from tests.service.jobs.desk import PATIENCE, WANTED, Desk, Writer, cancel, crashed, status, until
 
 ROUNDS, FRONTS = 30, 3
@@ -33,18 +32,10 @@ LIMITS = LimitsConfig(jobs=1, jobs_waiting=1000)
 ENTRY = {"caller": "anna", "created": "2023-11-14T22:13:20+00:00", "wanted": WANTED}
 
 
-class Store(MemoryFileSystem):
-    """An object store that reports times of writing: everything in it was written just now."""
-
-    def find(self, path: str, **options: Any) -> Any:
-        found = super().find(path, **options)
-        return {name: {**info, "mtime": time.time()} for name, info in found.items()}
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
     """Let places in buckets be in memory; return one."""
-    store = pafs.PyFileSystem(pafs.FSSpecHandler(Store(skip_instance_cache=True)))
+    store = pafs.PyFileSystem(pafs.FSSpecHandler(Bucket(skip_instance_cache=True)))
     place = f"bucket-{uuid.uuid4().hex}/jobs"
     monkeypatch.setattr(folder, "locate", lambda place: Location(store, place.removeprefix("s3://"), place))
     return f"s3://{place}"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import Location
@@ -18,6 +17,7 @@ from fingan.errors import DataError
 from fingan.service import folder, jobs, work
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from fingan.service.problems import Refused
+from tests.service.jobs.bucket import Bucket
 from tests.service.jobs.desk import (
     BOTH,
     PATIENCE,
@@ -268,59 +268,6 @@ def test_jobs_lie_in_the_registry_unless_another_place_is_named(
     ]
 
 
-def test_the_newest_jobs_of_a_caller_are_listed_first_whoever_else_has_many(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "_MOST_LISTED", 3)
-    book = desk.book(jobs_waiting=100)
-    own = []
-    for number in range(8):
-        desk.clock.now += 0.01
-        own.append(start(book, "anna"))
-        if number % 2:
-            start(book, "bert")
-    for _ in range(5):
-        start(book, "bert")
-    assert listed(book, "anna") == own[:-4:-1]
-    for job in own:
-        until(book, job, "done")
-
-
-def test_a_listing_reads_no_more_than_the_newest_and_what_it_does_not_know(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The jobs of others are read once, old ones not at all; whoever knows the id is told of any."""
-    book = desk.book()
-    old = start(book, "anna")
-    until(book, old, "done")
-    desk.clock.now += 31 * 86_400.0
-    mine = start(book, "anna")
-    until(book, mine, "done")
-    for _ in range(3):
-        # Names tell the time, by which the newest are found.
-        desk.clock.now += 1.0
-        until(book, start(book, "bert"), "done")
-    read, other = [], desk.book()
-    read_file = folder.Folder.read
-
-    def counted(self: folder.Folder, *names: str) -> bytes | None:
-        read.append(names[0])
-        return read_file(self, *names)
-
-    monkeypatch.setattr(folder.Folder, "read", counted)
-    assert listed(other, "anna") == [mine]
-    assert old not in read
-    assert len(set(read)) == 4
-    read.clear()
-    assert listed(other, "anna") == [mine]
-    assert set(read) == {mine}
-    found = status(other, old)
-    assert found is not None
-    assert (found["status"], desk.file(old, "rows/part-0").exists()) == ("done", True)
-    monkeypatch.setattr(jobs, "_MOST_READ", 2)
-    assert listed(desk.book(), "anna") == []
-
-
 @BOTH
 def test_no_place_to_write_is_told_without_its_path_and_leaves_no_job(desk: Desk) -> None:
     desk.folder.parent.mkdir(exist_ok=True)
@@ -385,7 +332,7 @@ def test_a_job_whose_order_cannot_be_read_when_it_begins_runs_all_the_same(
 
 
 def test_an_object_store_is_named_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem(skip_instance_cache=True)))
+    store = pafs.PyFileSystem(pafs.FSSpecHandler(Bucket(skip_instance_cache=True)))
     url = "s3://key:secret@bucket/jobs/?endpoint_override=minio:9000"
     places: list[str] = []
 
