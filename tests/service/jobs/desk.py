@@ -127,16 +127,21 @@ def until(book: JobBook, job: str, *wanted: str) -> Json:
         time.sleep(0.002)
 
 
+def idle(book: JobBook) -> None:
+    """Wait until a front works at nothing."""
+    deadline = time.monotonic() + PATIENCE
+    while book._own:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
 def crashed(desk: Desk, **wanted: Any) -> str:
     """Leave a job as a front leaves it that is killed in the midst of it."""
     writer = Writer()
     writer.error = Killed()
     book = desk.book(writer)
     job = start(book, **wanted)
-    deadline = time.monotonic() + PATIENCE
-    while book._own:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    idle(book)
     found = status(book, job)
     assert found is not None
     assert found["status"] == "running"

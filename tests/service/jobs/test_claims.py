@@ -25,7 +25,7 @@ from fingan.service.folder import Folder
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from serve import app
 from tests.service.jobs.bucket import Bucket
-from tests.service.jobs.desk import PATIENCE, WANTED, Desk, Writer, cancel, crashed, status, until
+from tests.service.jobs.desk import PATIENCE, WANTED, Desk, Writer, cancel, crashed, idle, status, until
 
 ROUNDS, FRONTS = 30, 3
 LIMITS = LimitsConfig(jobs=1, jobs_waiting=1000)
@@ -172,10 +172,7 @@ def test_a_folder_that_another_holds_leaves_the_job_to_be_taken_up(registry: Pat
         (place / job / "_job.json").write_text(json.dumps({"id": job, **ENTRY, "wanted": wanted}))
         with PartFolder(place / job / "rows").folder.held():
             assert book.take_up() == 1
-            deadline = time.monotonic() + PATIENCE
-            while book._own:
-                assert time.monotonic() < deadline
-                time.sleep(0.002)
+            idle(book)
             found = status(book, job)
             assert found is not None
             assert (found["status"], found["problem"]) == ("queued", None)
