@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.processes import family
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
 
@@ -86,8 +88,9 @@ def _wait(url: str, process: psutil.Popen, log: Path) -> None:
 
 def _end(process: psutil.Popen) -> None:
     """End a head and everything that it started: its agents outlive it for a while."""
-    children = process.children(recursive=True)
-    process.terminate()
+    children = family(process)
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
     with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
         process.wait(3)
     for child in [*children, process]:

@@ -87,8 +87,14 @@ def counted(registry: Path) -> Iterator[tuple[Workbench, list[int]]]:
 @contextmanager
 def busy(pool: ThreadPoolExecutor) -> Iterator[None]:
     """Keep a thread of a pool at work."""
-    go = threading.Event()
-    pool.submit(go.wait, 30.0)
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(30.0)
+
+    pool.submit(work)
+    assert begun.wait(20.0)
     try:
         yield
     finally:

@@ -33,12 +33,14 @@ def test_small_requests_over_http_share_forward_passes_and_keep_their_bytes(regi
         passes.clear()
         with ThreadPoolExecutor(MANY) as pool:
             with busy(bench._small):
-                asked = [pool.submit(small, found, number) for number in range(MANY)]
+                asked = [pool.submit(small, found, 0)]
+                until(lambda: bench._small._work_queue.qsize() == 1)
+                asked += [pool.submit(small, found, number) for number in range(1, MANY)]
                 # All are let in: none is refused, and none waits for another's answer.
-                until(lambda: len(bench._waiting) >= MANY - 1)
+                until(lambda: len(bench._waiting) == MANY - 1)
             assert [one.result() for one in asked] == alone
         assert sum(passes) == MANY
-        assert len(passes) <= 3
+        assert passes == [1, MANY - 1]
 
 
 def test_small_requests_get_in_beside_as_many_long_answers_as_may_be(registry: Path) -> None:
