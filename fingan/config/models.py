@@ -73,6 +73,13 @@ class TrainingConfig(Section):
     time_budget: Duration | None = Field(
         600.0, description="stop after this long (10m, 90s); null: steps decide"
     )
+    epochs: float | None = Field(
+        300.0,
+        gt=0.0,
+        le=1e9,
+        description="passes over the rows after which a time budget's run is over, lest a small table "
+        "is learnt by heart; null: any number",
+    )
     lr: float = Field(1e-3, gt=0.0, le=1.0, description="Adam's learning rate after warm-up")
     generator_pace: float = Field(
         2.0, gt=0.0, le=100.0, description="the generator's learning rate as a multiple of `lr`"

@@ -20,6 +20,7 @@ SINGLE = ("compute.precision",)
 FIXED = (
     "training.steps",
     "training.time_budget",
+    "training.epochs",
     "training.validations",
     "training.patience",
     "training.shards",

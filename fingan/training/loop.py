@@ -110,7 +110,7 @@ class TrainResult:
         best_step, steps: where it was found, and how many steps were taken.
         seconds, rows_per_second: cost.
         rollbacks: how often training was rolled back.
-        reason: `finished`, `time budget`, `early stop`, `interrupted` or `pause`.
+        reason: `finished`, `time budget`, `epochs`, `early stop`, `interrupted` or `pause`.
     """
 
     weights: Tensors
@@ -175,7 +175,9 @@ class Run:
         """
         state, progress = self.state, self.state.progress
         self._check_same_start()
-        self._pace = Pace(self.config.training, progress, self.clock, self.looks, self.until)
+        self._pace = Pace(
+            self.config.training, self.source.rows, progress, self.clock, self.looks, self.until
+        )
         self._keep_good()
         reason, _ = self._agree()
         while not reason:

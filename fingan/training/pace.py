@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fingan.config import TrainingConfig
 from fingan.training.state import Progress
 
-REASONS = ("", "finished", "time budget", "early stop", "interrupted", "pause")
+REASONS = ("", "finished", "time budget", "early stop", "interrupted", "pause", "epochs")
 
 VALIDATION_SHARE = 0.1
 """Validations may take this share of a time budget at most."""
@@ -46,11 +47,13 @@ class Verdict:
 class Pace:
     """Measures the run and plans its end.
 
-    With a time budget the number of steps is an estimate that improves as the run goes on;
-    with steps alone the plan is fixed, and so is every decision of the run.
+    With a time budget the number of steps is an estimate that improves as the run goes on,
+    up to as many as the epochs make; with steps alone the plan is fixed, and so is every
+    decision of the run.
 
     Args:
-        config: steps, time budget and validations.
+        config: steps, time budget, epochs and validations.
+        rows: of the training table.
         progress: where the run stands, kept up to date by the loop.
         clock: seconds since any moment, never going back.
         looks: shares of the run, ascending, at which it validates instead of at its own rhythm.
@@ -60,6 +63,7 @@ class Pace:
     def __init__(
         self,
         config: TrainingConfig,
+        rows: int,
         progress: Progress,
         clock: Callable[[], float],
         looks: Sequence[float] = (),
@@ -67,6 +71,7 @@ class Pace:
     ) -> None:
         self._config, self._progress, self._clock, self._looks = config, progress, clock, looks
         self._until = until
+        self._most = _most_steps(config, rows)
         self._started = clock()
         self._before = progress.elapsed
         self._taken = 0
@@ -101,7 +106,7 @@ class Pace:
     def _planned(self) -> int:
         """Return the steps that fit into the budget, no more than asked for."""
         config, step = self._config, self._progress.step
-        limit = UNTIMED_STEPS if config.steps is None else config.steps
+        limit = int(min(self._most, UNTIMED_STEPS if config.steps is None else math.inf))
         if config.time_budget is None:
             return limit
         per_step = self._seconds_per_step()
@@ -109,7 +114,7 @@ class Pace:
             return max(step, self._progress.planned) if self._progress.planned else limit
         left = max(0.0, config.time_budget - self.elapsed)
         by_time = step + int(left * (1.0 - VALIDATION_SHARE) / per_step)
-        return by_time if config.steps is None else min(config.steps, by_time)
+        return int(min(self._most, by_time))
 
     def _validation_due(self, planned: int) -> bool:
         config, progress = self._config, self._progress
@@ -117,7 +122,10 @@ class Pace:
             return self._look_due(planned)
         if config.time_budget is None:
             return progress.step - progress.validated_step >= max(1, planned // config.validations)
-        gap = max(config.time_budget / config.validations, self._last_cost / VALIDATION_SHARE)
+        length = config.time_budget
+        if planned >= self._most:
+            length = min(length, self.elapsed + (planned - progress.step) * self._seconds_per_step())
+        gap = max(length / config.validations, self._last_cost / VALIDATION_SHARE)
         return self.elapsed - self._last_validation >= gap
 
     def _look_due(self, planned: int) -> bool:
@@ -135,9 +143,9 @@ class Pace:
             return "time budget"
         if self._progress.step < planned:
             return "pause" if self._pause_due(planned) else ""
-        return (
-            "finished" if config.steps is not None and self._progress.step >= config.steps else "time budget"
-        )
+        if self._progress.step < self._most:
+            return "time budget"
+        return "epochs" if config.steps is None else "finished"
 
     def _pause_due(self, planned: int) -> bool:
         budget = self._config.time_budget
@@ -157,3 +165,10 @@ class Pace:
         self._last_cost = seconds
         self._last_validation = self.elapsed
         self._progress.validated_step = self._progress.step
+
+
+def _most_steps(config: TrainingConfig, rows: int) -> float:
+    """Return the steps at which a run is over whatever the clock says; infinity where there are none."""
+    if config.steps is not None:
+        return config.steps
+    return math.inf if config.epochs is None else math.ceil(config.epochs * rows / config.batch_size)

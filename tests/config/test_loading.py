@@ -162,6 +162,7 @@ training = st.fixed_dictionaries(
         "lr": st.floats(1e-8, 1.0),
         "time_budget": st.floats(1e-3, 1e9) | st.integers(1, 10**9),
         "steps": st.integers(1, 10**9),
+        "epochs": st.none() | st.floats(1e-3, 1e9),
         "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)),
         "patience": st.none() | st.integers(1, 10),
     },

@@ -6,6 +6,8 @@ from fingan.training import Progress
 from fingan.training.pace import REASONS, UNTIMED_STEPS, Pace, Verdict
 from tests.training.toys import settings
 
+ROWS = 1_000_000
+
 
 class Clock:
     def __init__(self) -> None:
@@ -18,9 +20,9 @@ class Clock:
 class Drive:
     """Takes imaginary steps of a fixed length."""
 
-    def __init__(self, *overrides: str, progress: Progress | None = None) -> None:
+    def __init__(self, *overrides: str, progress: Progress | None = None, rows: int = ROWS) -> None:
         self.clock, self.progress = Clock(), Progress() if progress is None else progress
-        self.pace = Pace(settings(*overrides).training, self.progress, self.clock)
+        self.pace = Pace(settings(*overrides).training, rows, self.progress, self.clock)
 
     def steps(self, count: int, seconds: float = 0.1) -> Verdict:
         for _ in range(count):
@@ -110,6 +112,34 @@ def test_steps_within_a_budget_finish():
     assert hurried.steps(80).reason == "time budget"
 
 
+def test_a_small_table_is_not_gone_through_more_often_than_allowed():
+    # A batch is 62 rows: 24 epochs of 620 rows are 240 steps, a quarter of what the budget allows.
+    drive = Drive(*BUDGET, "training.epochs=24", "training.validations=4", rows=620)
+    due, verdict = [], drive.steps(10)
+    while not verdict.reason:
+        assert verdict.planned == 240
+        if verdict.validate:
+            due.append(drive.progress.step)
+            drive.validate(0.1)
+        verdict = drive.steps(10)
+    assert (verdict.reason, drive.progress.step) == ("epochs", 240)
+    assert due == [pytest.approx(step, abs=20) for step in (60, 120, 180)]
+    assert drive.clock.now - 1_000 < 30.0
+
+
+@pytest.mark.parametrize("overrides", [["training.epochs=null"], ["training.steps=600"]])
+def test_epochs_end_a_run_of_a_time_budget_alone_and_only_where_they_are_bounded(overrides):
+    drive = Drive(*BUDGET, "training.epochs=24", *overrides, rows=620)
+    assert drive.steps(240).reason == ""
+    assert drive.steps(20).planned > 500
+
+
+def test_a_clock_that_ends_before_the_epochs_do_has_the_last_word():
+    drive = Drive("training.steps=null", "training.time_budget=10s", "training.epochs=24", rows=620)
+    assert drive.steps(20).planned == pytest.approx(20 + 72, abs=1)
+    assert drive.steps(80).reason == "time budget"
+
+
 def test_dear_validations_take_a_tenth_of_the_budget_at_most():
     drive = Drive(*BUDGET, "training.validations=20")
     count = 0
@@ -164,7 +194,8 @@ def test_a_resumed_run_counts_what_was_spent_before():
 )
 def test_a_run_pauses_at_its_share_and_looks_there(overrides, reached):
     drive = Drive(*overrides)
-    drive.pace = Pace(settings(*overrides).training, drive.progress, drive.clock, (0.5, 1.0), until=0.5)
+    training = settings(*overrides).training
+    drive.pace = Pace(training, ROWS, drive.progress, drive.clock, (0.5, 1.0), until=0.5)
     verdict = drive.steps(20)
     while not verdict.reason:
         assert not verdict.validate
@@ -175,8 +206,7 @@ def test_a_run_pauses_at_its_share_and_looks_there(overrides, reached):
 
 def test_a_run_that_goes_on_after_a_pause_comes_to_its_end():
     drive = Drive("training.steps=200", progress=Progress(step=100, validated_step=100))
-    drive.pace = Pace(
-        settings("training.steps=200").training, drive.progress, drive.clock, (0.5, 1.0), until=1.0
-    )
+    training = settings("training.steps=200").training
+    drive.pace = Pace(training, ROWS, drive.progress, drive.clock, (0.5, 1.0), until=1.0)
     assert drive.steps(20).reason == ""
     assert drive.steps(80).reason == "finished"
