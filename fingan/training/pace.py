@@ -99,14 +99,17 @@ class Pace:
 
     def remaining(self) -> float:
         """Return the expected seconds until the end, validations apart."""
-        by_steps = max(0, self._progress.planned - self._progress.step) * self._seconds_per_step()
+        return self._left(self._progress.planned)
+
+    def _left(self, planned: int) -> float:
+        by_steps = max(0, planned - self._progress.step) * self._seconds_per_step()
         budget = self._config.time_budget
         return by_steps if budget is None else min(by_steps, max(0.0, budget - self.elapsed))
 
     def _planned(self) -> int:
         """Return the steps that fit into the budget, no more than asked for."""
         config, step = self._config, self._progress.step
-        limit = int(min(self._most, UNTIMED_STEPS if config.steps is None else math.inf))
+        limit = config.steps or int(min(self._most, UNTIMED_STEPS))
         if config.time_budget is None:
             return limit
         per_step = self._seconds_per_step()
@@ -122,9 +125,7 @@ class Pace:
             return self._look_due(planned)
         if config.time_budget is None:
             return progress.step - progress.validated_step >= max(1, planned // config.validations)
-        length = config.time_budget
-        if planned >= self._most:
-            length = min(length, self.elapsed + (planned - progress.step) * self._seconds_per_step())
+        length = config.time_budget if planned < self._most else self.elapsed + self._left(planned)
         gap = max(length / config.validations, self._last_cost / VALIDATION_SHARE)
         return self.elapsed - self._last_validation >= gap
 
