@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.command import parser
 from benchmarks.markdown import grid, grouped, mean_spread
 from benchmarks.results import Results, Row
+from benchmarks.tuning import SCHEDULERS
 from fingan.search import Record
 from fingan.search.shipped import SETTINGS, Entry, entry_of, write_entries
 
@@ -24,8 +25,8 @@ def entries(rows: Sequence[Row]) -> list[Entry]:
     """Return the best winner of each table, in the order in which the tables were searched first."""
     found = []
     for own in grouped(rows, lambda row: str(row["dataset"])).values():
-        # The other rows are single seeds.
-        searched = [(row, Record.of_json(row["record"])) for row in own if "scheduler" in row]
+        # The other rows are single seeds, or searches as an earlier build ran them.
+        searched = [(row, Record.of_json(row["record"])) for row in own if row.get("scheduler") in SCHEDULERS]
         won = [(row, record) for row, record in searched if record.winner is not None]
         if won:
             row, record = min(won, key=lambda one: float(one[1].finalists[0]["bound"]))
