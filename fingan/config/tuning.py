@@ -149,7 +149,7 @@ class TuneConfig(Section):
     scheduler: Literal["asha", "population", "none"] = Field(
         "asha", description="asha: weak trials end early; population: they go on from better ones' states"
     )
-    reduction: int = Field(3, ge=2, le=16, description="asha: one in so many goes on at each rung")
+    reduction: int = Field(3, ge=2, le=16, description="asha: one in so many of the latest trials goes on")
     rungs: int = Field(3, ge=1, le=8, description="asha: looks at a trial; the last is at its end")
     intervals: int = Field(6, ge=2, le=100, description="population: looks at a trial, the last at its end")
     finalists: int = Field(4, ge=1, le=64, description="best settings that are repeated over seeds")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from fingan.cluster.tuning.ledger import SearchFolder
 from fingan.config import TuneConfig
@@ -25,23 +24,46 @@ def looks_of(config: TuneConfig) -> tuple[float, ...]:
     return tuple(config.reduction ** (look + 1.0 - config.rungs) for look in range(config.rungs))
 
 
-class _Asking(ASHAScheduler):
-    """Asks a trial of several workers to end, instead of ending its process.
+class Halving(FIFOScheduler):
+    """Asynchronous successive halving (Li et al., MLSys 2020), with a trial judged among its contemporaries.
 
-    Ray keeps the workers' placement group for as long as the search runs when the process that asked for it
-    ends before them, and the next trial would wait for that room without end.
+    At each look a trial goes on when it is among the best one in `reduction` of the newest
+    `reduction`² that came so far. Among all of them, as published, nearly every trial would be:
+    a searcher that learns draws ever better ones, and the weak first ones would carry them all.
+
+    Args:
+        reduction: one in so many goes on.
+        looks: at a trial; nothing is decided at the last, which is its end.
+        folder: of the search, where a trial that is to end finds a note; None for trials that Ray can end.
     """
 
-    def __init__(self, folder: SearchFolder, **given: Any) -> None:
-        super().__init__(**given)
-        self._folder = folder
+    def __init__(self, reduction: int, looks: int, folder: SearchFolder | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reduction, self._folder = reduction, folder
+        self._scores: list[dict[int, float]] = [{} for _ in range(looks - 1)]
+
+    def weak(self, number: int, look: int, score: float) -> bool:
+        """Take a trial's score at a look, the first is 1; return whether the trial is to end there."""
+        if look > len(self._scores) or number in self._scores[look - 1]:
+            return False
+        known = self._scores[look - 1]
+        known[number] = score if math.isfinite(score) else math.inf
+        newest = list(known.values())[-(self._reduction**2) :]
+        better = sum(other < known[number] for other in newest)
+        return better >= max(1, len(newest) // self._reduction)
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide as usual; leave a note where a trial is to end."""
-        decision: str = super().on_trial_result(controller, trial, result)
-        if decision == TrialScheduler.STOP:
-            self._folder.trial("search", result["number"], 0).weak.touch()
-        return TrialScheduler.CONTINUE
+        """Decide; a trial of several workers is asked to end, instead of its process being ended.
+
+        Ray keeps the workers' placement group for as long as the search runs when the process that asked
+        for it ends before them, and the next trial would wait for that room without end.
+        """
+        if not self.weak(result["number"], result["look"], result[METRIC]):
+            return str(TrialScheduler.CONTINUE)
+        if self._folder is None:
+            return str(TrialScheduler.STOP)
+        self._folder.trial("search", result["number"], 0).weak.touch()
+        return str(TrialScheduler.CONTINUE)
 
 
 def scheduler_of(
@@ -55,37 +77,12 @@ def scheduler_of(
         folder: of the search, where trials of several workers are asked to end.
     """
     config = space.base.tune
-    if config.scheduler != "asha" or config.rungs == 1:
+    if config.scheduler != "asha":
         return FIFOScheduler()
-    # In units of the first look. A little more at the end: a logarithm may fall short of a whole number.
-    top = config.reduction ** (config.rungs - 1) * (1.0 + 1e-9)
-    kind: Any = ASHAScheduler
-    if folder is not None and space.base.compute.workers > 1:
-        kind = partial(_Asking, folder)
-    scheduler: ASHAScheduler = kind(
-        time_attr="rung",
-        metric=METRIC,
-        mode=MODE,
-        grace_period=1,
-        max_t=top,
-        reduction_factor=config.reduction,
-    )
+    asking = folder if space.base.compute.workers > 1 else None
+    scheduler = Halving(config.reduction, config.rungs, asking)
     for trial in known:
         # An unfinished one goes on with its next look: those it has passed are not judged again.
-        _remember(scheduler, trial, config)
+        for look, (_, score) in enumerate(trial.curve, start=1):
+            scheduler.weak(trial.number, look, score)
     return scheduler
-
-
-def rung(look: int, config: TuneConfig) -> float:
-    """Return a look's place in units of the first: 1, then `reduction` times the one before."""
-    return float(config.reduction ** (look - 1))
-
-
-def _remember(scheduler: ASHAScheduler, trial: Trial, config: TuneConfig) -> None:
-    past: Any = SimpleNamespace(trial_id=f"past-{trial.number}")
-    nobody: Any = None
-    scheduler.on_trial_add(nobody, past)
-    for look, (_, score) in enumerate(trial.curve, start=1):
-        # Not by a kind's own method, which would tell the trial of what is decided.
-        told = {"rung": rung(look, config), METRIC: score}
-        ASHAScheduler.on_trial_result(scheduler, nobody, past, told)

@@ -15,7 +15,7 @@ from fingan.cluster.following import InThread
 from fingan.cluster.runs import RunFolder, read_updates
 from fingan.cluster.trainer import build_trainer, fit, raise_known
 from fingan.cluster.tuning.ledger import SearchFolder, TrialFolder
-from fingan.cluster.tuning.schedulers import METRIC, rung
+from fingan.cluster.tuning.schedulers import METRIC
 from fingan.cluster.worker import FolderHooks
 from fingan.config import Config, to_mapping
 from fingan.errors import FinganError
@@ -71,8 +71,8 @@ class Order:
 class Reporter:
     """Tells Ray Tune of a trial's looks, and keeps them in its folder."""
 
-    def __init__(self, order: Order, folder: TrialFolder, trial: Trial) -> None:
-        self._order, self._folder, self._trial = order, folder, trial
+    def __init__(self, folder: TrialFolder, trial: Trial) -> None:
+        self._folder, self._trial = folder, trial
         self.told = 0
 
     def look(self, seconds: float, score: float | None, step: int) -> None:
@@ -84,9 +84,7 @@ class Reporter:
     def tell(self, score: float) -> None:
         """Tell of a look. The scheduler may end the trial here: SystemExit is raised in this thread."""
         self.told += 1
-        place = rung(self.told, self._order.space.base.tune)
-        metrics = {METRIC: score, "look": self.told, "rung": place, "number": self._trial.number}
-        tune.report(metrics)
+        tune.report({METRIC: score, "look": self.told, "number": self._trial.number})
 
 
 class TrialHooks(FolderHooks):
@@ -131,7 +129,7 @@ def run_trial(config: dict[str, Any], order: Order, prepared: Prepared) -> None:
     driver = folder.run.renew()
     train = _train_on_workers if workers > 1 else _train_here
     try:
-        reporter = _reporter(order, folder, trial)
+        reporter = _reporter(folder, trial)
         result = train(own, order, folder, reporter, driver)
         if result.reason == "pause":
             folder.run.note(
@@ -163,9 +161,9 @@ def _end(result: TrainResult, prepared: Prepared, folder: TrialFolder, reporter:
         reporter.tell(result.score)
 
 
-def _reporter(order: Order, folder: TrialFolder, trial: Trial) -> Reporter:
+def _reporter(folder: TrialFolder, trial: Trial) -> Reporter:
     """Return who tells of the looks, after those up to the state from which the trial goes on."""
-    reporter = Reporter(order, folder, trial)
+    reporter = Reporter(folder, trial)
     saved = list_checkpoints(folder.run.checkpoints)
     folder.keep_looks(step_of(saved[-1]) if saved else 0)
     reporter.told = len(folder.looks())  # the scheduler has heard of these
