@@ -28,8 +28,8 @@ class Halving(FIFOScheduler):
     """Asynchronous successive halving (Li et al., MLSys 2020), with a trial judged among its contemporaries.
 
     At each look a trial goes on when it is among the best one in `reduction` of the newest
-    `reduction`² that came so far. Among all of them, as published, nearly every trial would be:
-    a searcher that learns draws ever better ones, and the weak first ones would carry them all.
+    `reduction`² that came so far. Among all of them, as Ray's ASHA has it, nearly every trial would
+    be: a searcher that learns draws ever better ones, and the weak first ones would carry them.
 
     Args:
         reduction: one in so many goes on.
