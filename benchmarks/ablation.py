@@ -122,6 +122,7 @@ FACTORS = (
     Factor("size", "small network, small batch", SMALL),
     Factor("size", "256 units, one block, 12 knots", MEDIUM),
     Factor("size", "the same, batches of 256", (*MEDIUM, "training.batch_size=256")),
+    Factor("size", "the same, penalty .1 throughout", (*MEDIUM, "objective.gamma=0.1")),
     Factor("rate", "5e-4", ("training.lr=0.0005",)),
     Factor("rate", "2e-3", ("training.lr=0.002",)),
     Factor("rate", "generator's as the discriminator's", ("training.generator_pace=1",)),
