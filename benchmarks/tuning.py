@@ -106,9 +106,9 @@ def main(arguments: list[str]) -> None:
                 results.add({**key, **found})
     jobs = []
     for name in names:
-        winner = next(r for r in results.rows() if r["dataset"] == name and r.get("scheduler") == "asha")
+        winner = _winner([row for row in results.rows() if row["dataset"] == name])
         for seed in seeds(options.seeds):
-            for setting, params in (("default", {}), ("tuned", winner["record"]["winner"])):
+            for setting, params in (("default", {}), ("tuned", winner)):
                 run = {
                     "dataset": name,
                     "seed": FIRST_SEED + seed,
@@ -127,16 +127,8 @@ def table(rows: list[Row]) -> str:
     header = ["dataset", "setting", "seeds", "failed", "detection AUC, median", "worst", "TSTR share, median"]
     parts = [grid([*header, "bar"], seeded)] if seeded else []
     searched = [line for name in names for line in _searches([r for r in rows if r["dataset"] == name])]
-    header = [
-        "dataset",
-        "pruning",
-        "trials ended early",
-        "CPU s of trials",
-        "best score",
-        "reached at",
-        "bar",
-    ]
-    header += ["winner over seeds", "reached at", "bar", "overhead", "bar"]
+    header = ["dataset", "pruning", "trials ended early", "CPU s of trials", "best score", "reached at"]
+    header += ["bar", "winner over seeds", "reached at", "bar", "overhead", "bar"]
     parts.append(grid(header, searched))
     note = (
         "Reached at: the share of the unpruned search's cost after which the pruned one had a trial that "
@@ -147,10 +139,10 @@ def table(rows: list[Row]) -> str:
 
 
 def _settings(rows: Sequence[Row]) -> list[list[str]]:
-    winners = [row["record"]["winner"] for row in _pruned(rows)[:1]]
+    winner = _winner(rows)
     found = {
         "default": [r for r in rows if r.get("setting") == "default"],
-        "tuned": [r for r in rows if r.get("setting") == "tuned" and r["params"] in winners],
+        "tuned": [r for r in rows if r.get("setting") == "tuned" and r["params"] == winner],
     }
     lines, worst, median = [], {}, {}
     for setting, own in found.items():
@@ -168,10 +160,11 @@ def _settings(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
-def _pruned(rows: Sequence[Row]) -> list[Row]:
-    """Return the pruned searches of a table, those of this build first."""
-    found = [row for row in rows if row.get("scheduler") in ("asha", EARLIER)]
-    return sorted(found, key=lambda row: row["scheduler"] != "asha")
+def _winner(rows: Sequence[Row]) -> Params | None:
+    """Return what the pruned search of a table found, if there was one, this build's before an earlier's."""
+    found = {row["scheduler"]: row["record"]["winner"] for row in rows if "scheduler" in row}
+    winner: Params | None = found.get("asha", found.get(EARLIER))
+    return winner
 
 
 def _searches(rows: Sequence[Row]) -> list[list[str]]:

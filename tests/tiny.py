@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from fingan.config import Config, from_mapping
 from fingan.fitting import finish, start
 from fingan.generator import Generator
 from fingan.preparation import prepare
+from fingan.registry import Registry
 
 ROWS = 1500
 RARE = 0.02
@@ -82,3 +84,10 @@ def generator(*overrides: str) -> Generator:
     """Return a generator trained for 40 steps; the same object for the same overrides."""
     prepared = prepare(arrow(), config(*overrides))
     return finish(prepared, start(prepared).train())
+
+
+def published(folder: Path) -> str:
+    """Return a registry in a folder, with version 1 of the model `m`."""
+    generator().save(folder / "draft")
+    Registry(folder / "registry").publish("m", folder / "draft")
+    return str(folder / "registry")

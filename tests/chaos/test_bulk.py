@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from fingan.cluster.bulk import sample_partitions
-from fingan.registry import Registry
 from tests.chaos.drivers import ROOT
+from tests.cluster.bulk.samples import contents
 from tests.processes import family
-from tests.tiny import generator
+from tests.tiny import published
 
 ROWS, PART = 900_000, 300_000
 
@@ -24,10 +24,7 @@ ROWS, PART = 900_000, 300_000
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory) -> str:
     """A registry with version 1 of the model `m`."""
-    folder = tmp_path_factory.mktemp("models")
-    generator().save(folder / "draft")
-    Registry(folder / "registry").publish("m", folder / "draft")
-    return str(folder / "registry")
+    return published(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +33,6 @@ def undisturbed(registry, tmp_path_factory) -> dict[str, bytes]:
     place = tmp_path_factory.mktemp("undisturbed") / "rows"
     sample_partitions(registry, "m", ROWS, place, partition_rows=PART, workers=0)
     return contents(place)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def workers_at(process: psutil.Process, place: Path) -> list[psutil.Process]:

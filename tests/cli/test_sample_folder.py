@@ -14,17 +14,13 @@ import pytest
 
 from fingan.cli.app import run
 from fingan.cluster.bulk.tasks import Stopped
-from fingan.registry import Registry
-from tests.tiny import generator
+from tests.tiny import generator, published
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> str:
     """A registry with version 1 of the model `m`."""
-    folder = tmp_path_factory.mktemp("models")
-    generator().save(folder / "draft")
-    Registry(folder / "registry").publish("m", folder / "draft")
-    return str(folder / "registry")
+    return published(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

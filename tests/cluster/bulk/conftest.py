@@ -8,18 +8,14 @@ from pathlib import Path
 import pytest
 
 from fingan.cluster.bulk import Sampled, sample_partitions
-from fingan.registry import Registry
 from tests.cluster.bulk.samples import PART, ROWS
-from tests.tiny import generator
+from tests.tiny import published
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory) -> str:
     """A registry with version 1 of the model `m`."""
-    folder = tmp_path_factory.mktemp("models")
-    generator().save(folder / "draft")
-    Registry(folder / "registry").publish("m", folder / "draft")
-    return str(folder / "registry")
+    return published(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
