@@ -1,6 +1,9 @@
 """Write the results' tables into docs/benchmarks.md, between their markers.
 
-python -m benchmarks document
+    python -m benchmarks document
+
+Results of the former default configuration, in the folder's `former`, stand below today's until they are
+taken away, which is when today's replace them.
 """
 
 from __future__ import annotations
@@ -10,9 +13,26 @@ from pathlib import Path
 
 from benchmarks.command import parser
 from benchmarks.registry import NAMES, load
-from benchmarks.results import Results
+from benchmarks.results import FORMER, Results
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+
+
+OUTDATED = (
+    "*With the former default network, 384 units wide, with two blocks and 24 knots; not yet measured anew:*"
+)
+
+
+def tables(folder: Path) -> dict[str, str]:
+    """Return each benchmark's table, and below it that of the former default where it is still kept."""
+    found = {}
+    for name in NAMES:
+        rows, before = (Results(name, place).rows() for place in (folder, folder / FORMER))
+        parts = [load(name).table(rows)] if rows else []
+        parts += [OUTDATED, load(name).table(before)] if before else []
+        if parts:
+            found[name] = "\n\n".join(parts)
+    return found
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
@@ -30,10 +50,5 @@ def main(arguments: list[str]) -> None:
     reader = parser("document", __doc__)
     reader.add_argument("--page", type=Path, default=PAGE)
     options = reader.parse_args(arguments)
-    tables = {}
-    for name in NAMES:
-        rows = Results(name, options.results).rows()
-        if rows:
-            tables[name] = load(name).table(rows)
     text = options.page.read_text(encoding="utf-8")
-    options.page.write_text(filled(text, tables), encoding="utf-8")
+    options.page.write_text(filled(text, tables(options.results)), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -10,7 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fingan.config import Config
+
 FOLDER = Path(__file__).parent / "results"
+FORMER = "former"
+"""Folder, inside the results', of what was measured with a default configuration that is no longer it."""
 
 Row = dict[str, Any]
 """One result: its keys, what was measured, date and machine."""
@@ -50,6 +55,12 @@ def revision() -> str | None:
     return done.stdout.strip()
 
 
+def name_of(config: Config) -> str:
+    """Return a name of how a configuration learns and samples, lest results of two be mixed."""
+    text = config.model_dump_json(include={"network", "objective", "training", "conditioning", "sampling"})
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 class Results:
     """The results of one benchmark.
 
@@ -78,10 +89,11 @@ class Results:
         return any(all(row.get(k) == v for k, v in keys.items()) for row in self.rows())
 
     def add(self, row: Row) -> None:
-        """Append a result with the date, the commit and the machine."""
+        """Append a result with the date, the commit, the default configuration and the machine."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         date = datetime.now(UTC).strftime("%Y-%m-%d")
-        stamped = {**row, "date": date, "revision": revision(), "machine": machine()}
+        stamp = {"date": date, "revision": revision(), "default": name_of(Config())}
+        stamped = {**row, **stamp, "machine": machine()}
         with self.path.open("a") as file:
             file.write(json.dumps(stamped) + "\n")
             file.flush()

@@ -3,8 +3,8 @@
     python -m benchmarks scaling --steps 60 --repeats 5
 
 Processes of one thread each that train together over gloo, on the shipped lending table, with a
-global batch of 4,096 rows and networks 512 wide; timed inside the loop, after a warm-up, with the
-worker counts taking turns. Wants an otherwise idle machine.
+global batch of 4,096 rows and networks of two blocks, 512 wide; timed inside the loop, after a
+warm-up, with the worker counts taking turns. Wants an otherwise idle machine.
 
 The step is then taken apart: what is computed once for each row, what every worker does for
 itself (optimisers, averages), and the reductions. From the same figures comes a model of a step on
@@ -41,7 +41,8 @@ from fingan.networks import keep_freed_memory
 from fingan.preparation import prepare
 from fingan.training import Alone, Group, Reducer, Run
 
-BATCH, WIDTH = 4096, 512
+BATCH = 4096
+NETWORK = ("network.width=512", "network.blocks=2", "network.knots=24")
 WARM_UP = 10
 LEAST_SPEED_UP = 1.6
 SIZES = (10_000, 100_000, 1_000_000, 4_000_000)
@@ -73,7 +74,7 @@ class Timed:
 
 def _build(world: int, batch: int) -> tuple[Run, Timed]:
     split = DATASETS["lending_club"]()
-    sets = [f"training.batch_size={batch}", f"network.width={WIDTH}", "training.validations=1"]
+    sets = [*NETWORK, f"training.batch_size={batch}", "training.validations=1"]
     sets += ["training.time_budget=null", "training.steps=100000"]
     prepared = prepare(split.train, settings(split.target, sets, compute__workers=0))
     reducer = Timed(Group() if world > 1 else Alone())

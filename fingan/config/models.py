@@ -35,11 +35,11 @@ class NetworkConfig(Section):
 
     generator: GeneratorName = Field("residual", description="generator architecture")
     discriminator: GeneratorName = Field("residual", description="discriminator architecture")
-    width: int = Field(384, ge=8, le=8192, description="hidden units (residual) or base channels × 8 (conv)")
-    blocks: int = Field(2, ge=1, le=32, description="residual blocks")
+    width: int = Field(256, ge=8, le=8192, description="hidden units (residual) or base channels × 8 (conv)")
+    blocks: int = Field(1, ge=1, le=32, description="residual blocks")
     noise: int = Field(64, ge=1, le=4096, description="width of the generator's noise")
     knots: int = Field(
-        24, ge=0, le=256, description="piecewise-linear features per number that the discriminator sees"
+        12, ge=0, le=256, description="piecewise-linear features per number that the discriminator sees"
     )
 
 

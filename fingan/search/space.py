@@ -41,7 +41,7 @@ FOR_TABLES: dict[str, Axis] = {
     "training.ema": Choice(choices=(0.99, 0.995, 0.998, 0.999, 0.9995)),
     "network.width": Choice(choices=(128, 192, 256, 384, 512)),
     "network.blocks": Span(low=1, high=3),
-    "network.knots": Choice(choices=(8, 16, 24, 48)),
+    "network.knots": Choice(choices=(8, 12, 16, 24)),
     "conditioning.unconditional_share": Span(low=0.5, high=1.0),
     "compute.precision": Choice(choices=("auto", "fp32")),
 }

@@ -131,6 +131,12 @@ def test_runs_on_other_processors_stand_apart():
     assert text.index("120 CPU-seconds, one, bf16") < text.index("120 CPU-seconds, other, bf16")
 
 
+def test_a_deviation_that_is_no_longer_listed_is_still_shown():
+    (row, *_) = two_factors("one")
+    text = table([row, {**row, "sets": ["network.width=999"], "parts": ["pairs"]}])
+    assert "| other | network.width=999, pairs off | 1 |" in text
+
+
 def test_steps_from_the_default_are_bold_when_clear():
     text = table(two_factors("one"))
     assert "0.801 ± 0.001 (**+0.100**)" in text

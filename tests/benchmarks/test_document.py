@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from benchmarks.document import PAGE, filled
+from benchmarks.document import OUTDATED, PAGE, filled, tables
 from benchmarks.registry import NAMES, load
+from benchmarks.results import FORMER, Results
+from benchmarks.workers import SHOWN
 
 
 def test_tables_replace_what_stood_between_their_markers_and_nothing_else():
@@ -17,6 +19,19 @@ def test_tables_replace_what_stood_between_their_markers_and_nothing_else():
     assert filled(done, {"one": r"| new \d |"}) == done
     first = filled(done, {"two": "table"})
     assert "<!-- two -->\n\ntable\n\n<!-- end -->\n\nmore" in first
+
+
+def test_results_of_the_former_default_stand_below_todays_and_say_so(tmp_path):
+    metrics = {name: {"value": 0.5} for name in SHOWN}
+    row = {"workers": 1, "seed": 0, "steps": 1, "training": {"rows_per_second": 5.0}, "metrics": metrics}
+    Results("workers", tmp_path / FORMER).add(row)
+    (former,) = tables(tmp_path).values()
+    assert former.startswith(f"{OUTDATED}\n\n| workers |")
+    Results("workers", tmp_path).add({**row, "steps": 7})
+    (both,) = tables(tmp_path).values()
+    today, below = both.split(f"\n\n{OUTDATED}\n\n")
+    assert f"{OUTDATED}\n\n{below}" == former
+    assert today != below
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.results import Results
+import pytest
+
+from benchmarks.registry import NAMES
+from benchmarks.results import Results, name_of
+from fingan.config import Config
 
 
 def test_a_result_is_found_by_its_keys_and_stamped(tmp_path):
@@ -14,7 +18,7 @@ def test_a_result_is_found_by_its_keys_and_stamped(tmp_path):
     assert not again.has(dataset="adult", seed=2)
     (row,) = again.rows()
     assert row["value"] == 2.5
-    assert {"date", "revision", "machine"} <= row.keys()
+    assert {"date", "revision", "default", "machine"} <= row.keys()
 
 
 def test_a_torn_line_is_ignored(tmp_path):
@@ -23,3 +27,16 @@ def test_a_torn_line_is_ignored(tmp_path):
     with results.path.open("a") as file:
         file.write('{"seed": 1, "val')
     assert [row["seed"] for row in results.rows()] == [0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_result_is_of_a_default_that_is_no_longer_it(name):
+    """A change of the default moves its results to the folder of the former ones."""
+    known = {row["default"] for row in Results(name).rows() if "default" in row}
+    assert known <= {name_of(Config())}
+
+
+def test_the_name_of_a_configuration_tells_how_it_learns_not_for_how_many_workers():
+    default = Config()
+    assert name_of(default) == name_of(Config(seed=1, compute={"workers": 2}))
+    assert name_of(default) != name_of(Config(network={"width": default.network.width + 1}))
