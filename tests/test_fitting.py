@@ -202,7 +202,8 @@ def test_a_class_rate_of_0_17_percent_comes_out_as_it_is() -> None:
     settings += ["training.validations=1", "training.warmup_steps=10", "compute.precision=fp32"]
     prepared = prepare(table, from_mapping({}, settings))
     generator = finish(prepared, start(prepared).train())
-    drawn = generator.sample(400_000, seed=1)
+    # So many that the draw itself is 2 % off, not 4.
+    drawn = generator.sample(1_200_000, seed=1, threads=2)
     rate = pc.mean(drawn["fraud"].cast("double")).as_py()
     assert abs(rate / 0.0017 - 1.0) < 0.1
     asked = generator.sample(500, where={"fraud": True}, seed=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -16,6 +16,9 @@ from fingan.types import Float32, Float64, Int64
 
 OFFSET_ROWS = 50_000
 OFFSET_VALUES = 20_000_000
+RAREST_SEEN = 1_000
+"""Where the first rows hold a field's rarest code less often, it is matched on all rows, if there is room."""
+
 PLACES = 1025
 _MARGIN = 1e-9
 
@@ -24,38 +27,67 @@ def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
     """Return the engine with a calibration fitted on `rows` unconditional rows of its own.
 
     All numbers are kept, the logits of the first 50,000 rows (fewer where there are many codes),
-    and beyond those only the logits that say whether a number counts: memory stays bounded.
+    and beyond those only the logits that say whether a number counts, or that a rare code comes
+    from: memory stays bounded.
 
     Args:
         engine: network and encoder; its present calibration is ignored.
         rows: how many rows to look at, rounded up to whole blocks.
         seed: key of the rows' noise.
     """
-    layout = engine.encoder.layout
-    offset_rows = min(OFFSET_ROWS, OFFSET_VALUES // max(1, layout.codes))
-    numbers, logits = [], []
-    relations: dict[int, list[tuple[Float32, Float64]]] = {field.target: [] for field in layout.copies}
+    layout, frequencies = engine.encoder.layout, engine.encoder.frequencies()
+    ends = np.cumsum(layout.widths, dtype=np.int64)
+    fields = [slice(end - width, end) for end, width in zip(ends, layout.widths, strict=True)]
+    limits = rows_matched(layout, frequencies, rows)
+    numbers: list[Float32] = []
+    logits: list[list[Float32]] = [[] for _ in fields]
+    draws: dict[int, list[Float64]] = {field.relation: [] for field in layout.copies}
     for block in range(-(-rows // BLOCK)):
         noise = engine.draw(seed, "calibrate", block)
         raw = engine.raw(noise.normal, None, None)
         numbers.append(raw.numbers)
-        if block * BLOCK < offset_rows:
-            logits.append(raw.logits.T)
-        for field in layout.copies:
-            # Copied: a view would keep all logits of the block.
-            own = raw.logits[_span(layout, field.relation)].copy()
-            relations[field.target].append((own, noise.choice[field.relation : field.relation + 1].copy()))
-    offsets = fit_offsets(layout, np.concatenate(logits), engine.encoder.frequencies())
+        for kept, field, limit in zip(logits, fields, limits, strict=True):
+            if block * BLOCK < limit:
+                # Copied: a view would keep all logits of the block.
+                kept.append(raw.logits[field].copy())
+        for relation, drawn in draws.items():
+            drawn.append(noise.choice[relation : relation + 1].copy())
+    scores = [np.hstack(kept) for kept in logits]
+    offsets = fit_offsets(scores, frequencies)
     codes: dict[int, Int64] = {}
-    for field in layout.copies:
-        scores, draws = (np.hstack(parts) for parts in zip(*relations[field.target], strict=True))
-        own_offsets = offsets[_span(layout, field.relation)]
-        codes[field.target] = CodeChoice(own_offsets.shape, own_offsets)(scores, draws)[0]
+    for copied in layout.copies:
+        own = offsets[fields[copied.relation]]
+        uniform = np.hstack(draws[copied.relation])
+        codes[copied.target] = CodeChoice(own.shape, own)(scores[copied.relation], uniform)[0]
     all_numbers = np.hstack(numbers)
     knots, normal_scores = fit_knots(all_numbers.T, {field: drawn == 0 for field, drawn in codes.items()})
     plain = Calibration(knots, normal_scores, offsets)
     places = own_places(layout, plain.u(all_numbers), codes)
     return dataclasses.replace(engine, calibration=dataclasses.replace(plain, places=places))
+
+
+def rows_matched(layout: Layout, frequencies: Sequence[Float64], rows: int) -> list[int]:
+    """Return on how many rows the shares of each categorical field are matched.
+
+    A network that is sure of its labels makes of 50,000 rows 85 with a code of share 0.17 %, and
+    would be matched to the 11 % by which such a count strays.
+
+    Args:
+        layout: widths of the fields, and which of them say whether a number counts: those need all rows.
+        frequencies: training shares of each field's codes.
+        rows: that there are.
+    """
+    first = min(rows, OFFSET_ROWS, OFFSET_VALUES // max(1, layout.codes))
+    matched = [first] * len(layout.widths)
+    room = OFFSET_VALUES
+    for field in np.argsort(layout.widths, kind="stable").tolist():
+        shares = frequencies[field]
+        rare = shares[shares > 0.0].min(initial=1.0) * first < RAREST_SEEN
+        if rare and (room := room - rows * layout.widths[field]) >= 0:
+            matched[field] = rows
+    for copied in layout.copies:
+        matched[copied.relation] = rows
+    return matched
 
 
 def own_places(layout: Layout, u: Float64, codes: Mapping[int, Int64]) -> dict[int, Float64]:
@@ -100,9 +132,3 @@ def _copied(field: CopyField, u: Float64, drawn: Int64) -> Float64:
         drawn[picked[coincident]] = 0
         out[picked[~coincident]] = copied[~coincident]
     return out
-
-
-def _span(layout: Layout, category: int) -> slice:
-    """Return where a categorical field stands among the logits."""
-    start = sum(layout.widths[:category])
-    return slice(start, start + layout.widths[category])

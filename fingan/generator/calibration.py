@@ -74,24 +74,20 @@ def identity(layout: Layout) -> Calibration:
     return Calibration(np.tile(scores, (layout.numeric, 1)), scores, np.zeros(layout.codes, dtype=np.float32))
 
 
-def fit_offsets(layout: Layout, logits: Float32, frequencies: Sequence[Float64]) -> Float32:
+def fit_offsets(logits: Sequence[Float32], frequencies: Sequence[Float64]) -> Float32:
     """Return logit offsets [S] under which the expected share of each code is the training share.
 
-    Shares are means of softmax probabilities, not of draws, so rare codes are matched far
-    below the noise of counting them.
+    Shares are means of softmax probabilities, not of draws, so rare codes are matched below the
+    noise of counting them, the further the less sure the network is of each row.
 
     Args:
-        layout: widths of the categorical fields.
-        logits: raw category logits of N generated rows [N, S].
+        logits: raw logits [codes, N] of each field's codes in its own number of generated rows N.
         frequencies: training shares of each field's codes.
     """
-    offsets = np.zeros(layout.codes, dtype=np.float32)
-    start = 0
-    for shares in frequencies:
-        stop = start + shares.size
-        offsets[start:stop] = _solve(logits[:, start:stop].astype(np.float64), shares)
-        start = stop
-    return offsets
+    found = [
+        _solve(own.T.astype(np.float64), shares) for own, shares in zip(logits, frequencies, strict=True)
+    ]
+    return np.concatenate([np.empty(0), *found]).astype(np.float32)
 
 
 def _solve(logits: Float64, shares: Float64) -> Float64:

@@ -21,11 +21,16 @@ from fingan.generator.density import DensityRatio, fit_trees, unraked
 from fingan.generator.inputs import MOST_CLASSES, TreeInputs
 from fingan.generator.labels import fit_labels
 from fingan.generator.raking import fit_raking
+from fingan.types import Float32
 
 REAL_ROWS = 60_000
 GENERATED_PER_REAL = 8
 MOST_GENERATED = 300_000
 RAKING_GROUPS = 32_768
+MOST_RAKING_GROUPS = 262_144
+RAREST_MADE = 1_500
+"""Candidates of the rarest class that are looked at, lest its share be off by what their number strays."""
+
 MOST_VALUES = 20_000_000
 """Values held at a time of any of these tables: bounds the memory of wide ones."""
 
@@ -84,12 +89,30 @@ def fit_density(
     if place is not None:
         classes = len(inputs.levels[inputs.columns[place]])
         labels = fit_labels(place, classes, (known, judged), (learned, fresh), seed, threads)
-    groups = min(RAKING_GROUPS, max(1, most // candidates))
+    real_rows = np.concatenate([known, judged])
+    groups = min(raking_groups(real_rows, place, candidates), max(1, most // candidates))
     pool = inputs.matrix(draw(made + new, groups * candidates))
     weights = unraked(trees, labels, pool).reshape(groups, candidates)
     categorical = [name in inputs.levels for name in inputs.columns]
-    raking = fit_raking(np.concatenate([known, judged]), categorical, place, pool, weights)
+    raking = fit_raking(real_rows, categorical, place, pool, weights)
     return DensityRatio(inputs, trees, labels, raking)
+
+
+def raking_groups(real: Float32, label: int | None, candidates: int) -> int:
+    """Return how many groups of candidates raking looks at: more where a class of the label is rare.
+
+    Args:
+        real: rows [N, I].
+        label: column of the label's classes; None for none.
+        candidates: of a group.
+    """
+    if label is None:
+        return RAKING_GROUPS
+    _, counts = np.unique(real[~np.isnan(real[:, label]), label], return_counts=True)
+    if not counts.size:
+        return RAKING_GROUPS
+    wanted = RAREST_MADE * len(real) / (counts.min() * candidates)
+    return int(np.clip(wanted, RAKING_GROUPS, MOST_RAKING_GROUPS))
 
 
 def _label(inputs: TreeInputs, target: str | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from scipy.special import ndtr, ndtri, softmax
 from scipy.stats import kstest
 
 from fingan.encoding.layout import CopyField, Layout
-from fingan.generator import Calibration, calibrate, identity
-from fingan.generator.calibrate import own_places
+from fingan.generator import BLOCK, Calibration, calibrate, identity
+from fingan.generator.calibrate import own_places, rows_matched
 from fingan.generator.calibration import KNOTS, fit_knots, fit_offsets
 from tests.tiny import generator
 
@@ -102,11 +103,57 @@ def test_offsets_bring_the_expected_shares_to_the_training_shares():
     rng = np.random.default_rng(1)
     logits = rng.normal(0.0, 2.0, (20_000, 5)).astype(np.float32)
     shares = [np.array([0.6, 0.3983, 0.0017]), np.array([0.99, 0.01])]
-    offsets = fit_offsets(LAYOUT, logits, shares)
+    offsets = fit_offsets([logits[:, :3].T, logits[:9_000, 3:].T], shares)
     first = softmax(logits[:, :3] + offsets[:3], axis=1).mean(axis=0)
-    second = softmax(logits[:, 3:] + offsets[3:], axis=1).mean(axis=0)
+    second = softmax(logits[:9_000, 3:] + offsets[3:], axis=1).mean(axis=0)
     assert first == pytest.approx(shares[0], rel=0.01)
     assert second == pytest.approx(shares[1], rel=0.01)
+
+
+def test_fields_with_rare_codes_are_matched_on_all_rows_as_long_as_there_is_room():
+    common, rare = np.full(4, 0.25), np.array([0.9983, 0.0017])
+    wide = np.full(200, 1 / 200)
+    widths = (4, 2, 200, 2)
+    layout = Layout(numeric=0, widths=widths, units=4, unit_of_field=(0, 1, 2, 3), edges=())
+    unseen = np.array([1.0, 0.0])
+    assert rows_matched(layout, [common, rare, wide, unseen], 200_000) == [50_000, 200_000, 50_000, 50_000]
+    assert rows_matched(layout, [common, rare, wide, unseen], 3_000) == [3_000] * 4
+    assert rows_matched(layout, [common, rare, wide, unseen], 90_000)[2] == 90_000
+    assert rows_matched(dataclasses.replace(layout, widths=(), units=0), [], 5) == []
+
+
+@dataclasses.dataclass(frozen=True)
+class Sure:
+    """Stands for an engine whose network is sure of every label: one of 400 rows is rare."""
+
+    layout: Layout
+    calibration: Calibration
+
+    @property
+    def encoder(self):
+        return self
+
+    def frequencies(self):
+        return [np.array([0.9983, 0.0017])]
+
+    def draw(self, seed, purpose, block):
+        return SimpleNamespace(normal=np.random.default_rng([seed, block]), choice=np.zeros((1, BLOCK)))
+
+    def raw(self, normal, values, mask):
+        rare = np.where(normal.random(BLOCK) < 1 / 400, 8.0, -8.0)
+        logits = np.stack([np.zeros(BLOCK), rare]).astype(np.float32)
+        return SimpleNamespace(numbers=np.zeros((0, BLOCK), np.float32), logits=logits)
+
+
+def test_a_rare_code_that_the_network_is_sure_of_is_matched_on_all_rows():
+    layout = Layout(numeric=0, widths=(2,), units=1, unit_of_field=(0,), edges=())
+    engine, blocks = Sure(layout, identity(layout)), 200
+    offsets = calibrate(engine, blocks * BLOCK, seed=0).calibration.offsets
+    raw = np.hstack([engine.raw(engine.draw(0, "", b).normal, None, None).logits for b in range(blocks)])
+    shares = [softmax(raw[:, :n].T + offsets, axis=1).mean(axis=0)[1] for n in (50_000, raw.shape[1])]
+    assert shares[1] == pytest.approx(0.0017, rel=0.01)
+    # So it would have been had it been matched on the first rows.
+    assert abs(shares[0] / 0.0017 - 1.0) > 0.02
 
 
 def test_a_calibrated_engine_is_a_function_of_its_seed():

@@ -13,7 +13,15 @@ from fingan import Synthesizer
 from fingan.data import infer_schema
 from fingan.errors import BundleError, ConfigError
 from fingan.generator import BLOCK, Generator, load
-from fingan.generator.refine import FEWEST_REAL, chosen, fit_density
+from fingan.generator.refine import (
+    FEWEST_REAL,
+    MOST_RAKING_GROUPS,
+    RAKING_GROUPS,
+    RAREST_MADE,
+    chosen,
+    fit_density,
+    raking_groups,
+)
 from tests.tiny import RARE, SECRET, arrow, config, generator
 
 
@@ -52,6 +60,19 @@ def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
     assert off_ring(rows) < 0.25
     share = np.mean(rows["label"].to_numpy(zero_copy_only=False) == "yes")
     assert share == pytest.approx(0.1, abs=0.012)
+
+
+def test_more_candidates_are_looked_at_where_a_class_is_rare():
+    labels = np.zeros((100_000, 2), dtype=np.float32)
+    labels[:500, 1] = 1.0
+    labels[:30, 1] = np.nan
+    assert raking_groups(labels, None, 4) == RAKING_GROUPS
+    assert raking_groups(labels[:1000], 1, 4) == RAKING_GROUPS
+    assert raking_groups(labels, 1, 4) == RAREST_MADE * 100_000 // (470 * 4)
+    labels[:499, 1] = 0.0
+    assert raking_groups(labels, 1, 4) == MOST_RAKING_GROUPS
+    labels[:, 1] = np.nan
+    assert raking_groups(labels, 1, 4) == RAKING_GROUPS
 
 
 def test_what_hangs_on_the_label_is_restored():
