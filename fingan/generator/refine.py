@@ -29,7 +29,11 @@ MOST_GENERATED = 300_000
 RAKING_GROUPS = 32_768
 MOST_RAKING_GROUPS = 262_144
 RAREST_MADE = 1_500
-"""Candidates of the rarest class that are looked at, lest its share be off by what their number strays."""
+MADE_PER_REAL = 16
+"""So many candidates of the rarest class are looked at, or so many for each real row of it.
+
+Fewer would put its share as far off as their own number strays.
+"""
 
 MOST_VALUES = 20_000_000
 """Values held at a time of any of these tables: bounds the memory of wide ones."""
@@ -111,7 +115,8 @@ def raking_groups(real: Float32, label: int | None, candidates: int) -> int:
     _, counts = np.unique(real[~np.isnan(real[:, label]), label], return_counts=True)
     if not counts.size:
         return RAKING_GROUPS
-    wanted = RAREST_MADE * len(real) / (counts.min() * candidates)
+    rarest = counts.min()
+    wanted = min(RAREST_MADE, MADE_PER_REAL * rarest) * len(real) / (rarest * candidates)
     return int(np.clip(wanted, RAKING_GROUPS, MOST_RAKING_GROUPS))
 
 

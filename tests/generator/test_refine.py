@@ -15,6 +15,7 @@ from fingan.errors import BundleError, ConfigError
 from fingan.generator import BLOCK, Generator, load
 from fingan.generator.refine import (
     FEWEST_REAL,
+    MADE_PER_REAL,
     MOST_RAKING_GROUPS,
     RAKING_GROUPS,
     RAREST_MADE,
@@ -69,8 +70,10 @@ def test_more_candidates_are_looked_at_where_a_class_is_rare():
     assert raking_groups(labels, None, 4) == RAKING_GROUPS
     assert raking_groups(labels[:1000], 1, 4) == RAKING_GROUPS
     assert raking_groups(labels, 1, 4) == RAREST_MADE * 100_000 // (470 * 4)
-    labels[:499, 1] = 0.0
+    labels[:485, 1] = 0.0
     assert raking_groups(labels, 1, 4) == MOST_RAKING_GROUPS
+    # A class of a few rows is not worth it where the table is small.
+    assert raking_groups(labels[480:10_480], 1, 4) == MADE_PER_REAL * 10_000 // 4
     labels[:, 1] = np.nan
     assert raking_groups(labels, 1, 4) == RAKING_GROUPS
 
