@@ -88,6 +88,7 @@ FACTORS = (
     _off("encoding", "dependencies"),
     _off("encoding", "ties"),
     Factor("features", "no ramps and edges", ("network.knots=0",)),
+    _off("features", "ramps"),
     _off("features", "atom edges"),
     _off("features", "pairs"),
     Factor("objective", "wasserstein_gp", WASSERSTEIN),

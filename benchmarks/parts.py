@@ -53,6 +53,11 @@ def _without_edges(features: RowFeatures, layout: Any, knots: int) -> None:
     _features(features, dataclasses.replace(layout, edges=tuple(np.empty(0) for _ in layout.edges)), knots)
 
 
+def _no_ramps(layout: Any, knots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Let the discriminator see atom edges alone."""
+    return np.zeros((layout.numeric, 0)), np.zeros(0)
+
+
 _start = TabularGenerator.start_from
 
 
@@ -96,6 +101,7 @@ PARTS: dict[str, Stand] = {
     "ties": {"fingan.encoding.fit.tied_columns": _nothing},
     "pairs": {"fingan.encoding.fit.correlated_pairs": _none},
     "draws inside atoms": {"fingan.encoding.table.TableEncoder.encode": _in_the_middle},
+    "ramps": {"fingan.networks.features._ramps": _no_ramps},
     "atom edges": {"fingan.networks.features.RowFeatures.__init__": _without_edges},
     "initial shares": {"fingan.networks.tabular.TabularGenerator.start_from": _random_logits},
     "mixing": {"fingan.networks.tabular.TabularGenerator.start_from": _without_mixing},

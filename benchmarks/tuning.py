@@ -127,15 +127,16 @@ def table(rows: list[Row]) -> str:
     header = ["dataset", "setting", "seeds", "failed", "detection AUC, median", "worst", "TSTR share, median"]
     parts = [grid([*header, "bar"], seeded)] if seeded else []
     searched = [line for name in names for line in _searches([r for r in rows if r["dataset"] == name])]
+    if not searched:
+        return "\n\n".join(parts)
     header = ["dataset", "pruning", "trials ended early", "CPU s of trials", "best score", "reached at"]
     header += ["bar", "winner over seeds", "reached at", "bar", "overhead", "bar"]
-    parts.append(grid(header, searched))
     note = (
         "Reached at: the share of the unpruned search's cost after which the pruned one had a trial that "
         "scored as its best; and had tried a setting that over seeds is as good as its winner. "
         f"At most {MOST_COST:.0%}."
     )
-    return "\n\n".join([*parts, note])
+    return "\n\n".join([*parts, grid(header, searched), note])
 
 
 def _settings(rows: Sequence[Row]) -> list[list[str]]:
