@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -67,9 +68,8 @@ def alone(function: Callable[..., dict[str, Any]], **arguments: Any) -> Finished
             raise RuntimeError(
                 f"{name} {arguments} ended with {process.returncode}:\n{errors.read()[-4000:]}"
             )
-        value = json.loads(out.read().strip().splitlines()[-1])
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Finished(value, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+        left = json.loads(out.read().strip().splitlines()[-1])
+    return Finished(left["value"], usage.ru_utime + usage.ru_stime, left["peak_bytes"])
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,17 @@ def run_missing(results: Results, jobs: Sequence[Job], at_a_time: int) -> None:
         raise RuntimeError(f"{len(failures)} of {len(waiting)} jobs failed; the first:\n{failures[0]}")
 
 
+def _peak_bytes() -> int:
+    """Return the peak of this process's resident memory."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not the peak that getrusage tells: it begins with that of whoever started the process.
+        (peak,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _end_with_parent() -> None:
     """Leave when the process that asked is gone: a benchmark that was stopped must not work on unseen."""
     parent = os.getppid()
@@ -120,12 +131,12 @@ def _end_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run one function, and print what it returns as the last line."""
+    """Run one function, and print what it returns, and its peak of memory, as the last line."""
     _end_with_parent()
     module, _, name = arguments[0].partition(":")
     function = getattr(importlib.import_module(module), name)
     value = function(**json.loads(arguments[1]))
-    print(json.dumps(value))
+    print(json.dumps({"value": value, "peak_bytes": _peak_bytes()}))
 
 
 if __name__ == "__main__":
