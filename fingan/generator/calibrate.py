@@ -36,8 +36,8 @@ def calibrate(engine: Engine, rows: int, seed: int) -> Engine:
         seed: key of the rows' noise.
     """
     layout, frequencies = engine.encoder.layout, engine.encoder.frequencies()
-    ends = np.cumsum(layout.widths, dtype=np.int64)
-    fields = [slice(end - width, end) for end, width in zip(ends, layout.widths, strict=True)]
+    starts = layout.offsets() - layout.numeric
+    fields = [slice(start, start + width) for start, width in zip(starts, layout.widths, strict=True)]
     limits = rows_matched(layout, frequencies, rows)
     numbers: list[Float32] = []
     logits: list[list[Float32]] = [[] for _ in fields]

@@ -59,9 +59,10 @@ def test_equal_columns_off_learns_them_apart():
     assert copies()
 
 
-def test_pairs_and_edges_off_take_features_away():
+@pytest.mark.parametrize("part", ["pairs", "ramps"])
+def test_pairs_and_ramps_off_take_features_away(part):
     base = start(small()).state.discriminator.features.width
-    with without(["pairs"]):
+    with without([part]):
         assert start(small()).state.discriminator.features.width < base
 
 
