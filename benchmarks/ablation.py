@@ -108,6 +108,7 @@ FACTORS = (
     Factor("refinement", "1 of 2 candidates", ("sampling.candidates=2",)),
     Factor("refinement", "1 of 8 candidates", ("sampling.candidates=8",)),
     _off("refinement", "raking"),
+    _off("refinement", "raking of pairs"),
     _off("start", "initial shares"),
     _off("start", "mixing"),
     _off("penalty", "mixing and steps along the correlation"),

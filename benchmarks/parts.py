@@ -95,7 +95,8 @@ Stand = Mapping[str, Any]
 
 PARTS: dict[str, Stand] = {
     "calibration": {"fingan.fitting.calibrate": _unchanged},
-    "raking": {"fingan.generator.raking.ROUNDS": 0},
+    "raking": {"fingan.generator.raking.ROUNDS": 0, "fingan.generator.raking.PAIR_ROUNDS": 0},
+    "raking of pairs": {"fingan.generator.raking.PAIR_ROUNDS": 0},
     "equal columns": {"fingan.encoding.fit.equal_columns": _nothing},
     "dependencies": {"fingan.encoding.fit.functional_dependencies": _nothing},
     "ties": {"fingan.encoding.fit.tied_columns": _nothing},

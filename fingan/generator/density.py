@@ -40,7 +40,7 @@ class DensityRatio:
         inputs: what the trees see of a row.
         trees: classifier of whole rows.
         labels: ratio of the label's conditional distributions; None for none.
-        raking: corrections that keep the columns' shares.
+        raking: corrections that keep the shares of columns and of pairs of them.
     """
 
     inputs: TreeInputs
@@ -65,7 +65,7 @@ class DensityRatio:
         """Rebuild from `state`.
 
         Raises:
-            BundleError: trees that lead nowhere.
+            BundleError: trees that lead nowhere, or pairs of columns that are not there.
         """
         inputs = TreeInputs.from_state(document["inputs"])
         width = len(inputs.columns)

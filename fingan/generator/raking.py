@@ -1,7 +1,8 @@
-"""Raking: additive corrections of log weights under which marginal shares come out as in the real rows.
+"""Raking: additive corrections of log weights under which shares come out as in the real rows.
 
 Iterative proportional fitting (Deming & Stephan, 1940), where a weight acts within a group of
-candidates of which one is kept.
+candidates of which one is kept: first of columns, within each class of the label, then of pairs
+of columns too.
 
 Letters: N real rows, M groups, K candidates of a group, B rows, I columns, G classes of the
 grouping column, Q bins of a column.
@@ -13,12 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
+from fingan.generator.binning import bin_columns, cut_columns, number_of_bins
+from fingan.generator.pairing import PairRaking, PairSweep
+from fingan.generator.pool import Pool
 from fingan.types import Float32, Float64, Int64
 
 BINS = 50
 ROUNDS = 12
+PAIR_ROUNDS = 4
+COLUMNS_PER_PAIRS = 2
+"""Sweeps over the columns after each one over the pairs, which puts them off a little."""
+
 FEWEST_REAL = 50
 FEWEST_MADE = 200
 """A cell needs so many real rows, and so many candidates, to be corrected."""
@@ -29,21 +36,23 @@ LARGEST = 12.0
 
 @dataclass(frozen=True)
 class Raking:
-    """A number for each (column, class of the grouping column, bin), summed over a row's columns.
+    """A number for each (column, class of the grouping column, bin), summed over a row's columns, and pairs.
 
     Attributes:
         cuts: ascending cuts between the bins of each column; missing values have the last bin.
         tables: corrections [G, Q] of each column.
         group: column whose bins are the classes; None for one class.
+        pairs: corrections of pairs of columns.
     """
 
     cuts: tuple[Float32, ...]
     tables: tuple[Float64, ...]
     group: int | None
+    pairs: PairRaking
 
     def __call__(self, inputs: Float32) -> Float64:
         """Return the corrections [B] of rows [B, I]."""
-        total = np.zeros(len(inputs))
+        total = self.pairs(inputs)
         for cells, table in zip(_cells(self.cuts, self.group, inputs), self.tables, strict=True):
             total += table.ravel()[cells]
         return total
@@ -51,47 +60,68 @@ class Raking:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that `from_arrays` reads back."""
         cuts = {f"cuts.{i}": array for i, array in enumerate(self.cuts)}
-        return cuts | {f"table.{i}": array for i, array in enumerate(self.tables)}
+        tables = {f"table.{i}": array for i, array in enumerate(self.tables)}
+        return cuts | tables | self.pairs.arrays()
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], columns: int, group: int | None) -> Raking:
-        """Read what `arrays` gave."""
+        """Read what `arrays` gave.
+
+        Raises:
+            BundleError: pairs that do not fit the columns.
+        """
         cuts = tuple(arrays[f"cuts.{i}"] for i in range(columns))
-        return cls(cuts, tuple(arrays[f"table.{i}"] for i in range(columns)), group)
+        tables = tuple(arrays[f"table.{i}"] for i in range(columns))
+        return cls(cuts, tables, group, PairRaking.from_arrays(arrays, columns))
 
 
 def fit_raking(
-    real: Float32, categorical: Sequence[bool], group: int | None, pool: Float32, log_weight: Float64
+    real: Float32, categorical: Sequence[bool], group: int | None, rows: Float32, log_weight: Float64
 ) -> Raking:
-    """Return the corrections that bring the kept rows' shares to the real rows', class by class.
+    """Return the corrections that bring the kept rows' shares to the real rows'.
 
     Args:
         real: real rows [N, I].
         categorical: whether a column holds ranks of categories [I].
-        group: column of categories within each of which shares are kept; None for none.
-        pool: generated rows [M · K, I], the candidates of a group side by side.
+        group: column of categories within each of which columns' shares are kept; None for none.
+        rows: generated rows [M · K, I], the candidates of a group side by side.
         log_weight: logarithms [M, K] of the weights by which one of a group is kept.
     """
-    cuts = tuple(_cuts(column, flag) for column, flag in zip(real.T, categorical, strict=True))
-    classes = _classes(cuts, group)
-    shapes = [(classes, cut.size + 2) for cut in cuts]
-    known = [_counts(c, shape) for c, shape in zip(_cells(cuts, group, real), shapes, strict=True)]
-    places = _cells(cuts, group, pool)
-    made = [_counts(c, shape) for c, shape in zip(places, shapes, strict=True)]
-    aims = [_aim(known[i], made[i], i == group) for i in range(len(cuts))]
-    tables = [np.zeros(shape) for shape in shapes]
-    total = log_weight.copy()
+    pool = Pool(log_weight)
+    columns = _ColumnSweep(real, categorical, group, rows)
     for _ in range(ROUNDS):
-        for cells, aim, table in zip(places, aims, tables, strict=True):
-            kept = _counts(cells, table.shape, softmax(total, axis=1).ravel())
+        columns(pool)
+    pairs = PairSweep(real, categorical, group, rows, pool)
+    for _ in range(PAIR_ROUNDS):
+        pairs(pool)
+        for _ in range(COLUMNS_PER_PAIRS):
+            columns(pool)
+    return Raking(columns.cuts, tuple(columns.tables), group, pairs.result())
+
+
+class _ColumnSweep:
+    """Corrects every column's table once; the arguments are those of `fit_raking`."""
+
+    def __init__(self, real: Float32, categorical: Sequence[bool], group: int | None, rows: Float32) -> None:
+        self.cuts = cut_columns(real, categorical, BINS)
+        classes = 1 if group is None else number_of_bins(self.cuts[group])
+        shapes = [(classes, number_of_bins(own)) for own in self.cuts]
+        self.tables = [np.zeros(shape) for shape in shapes]
+        self._places = _cells(self.cuts, group, rows)
+        known = map(_counts, _cells(self.cuts, group, real), shapes)
+        made = map(_counts, self._places, shapes)
+        self._aims = [_aim(k, m, i == group) for i, (k, m) in enumerate(zip(known, made, strict=True))]
+
+    def __call__(self, pool: Pool) -> None:
+        for cells, aim, table in zip(self._places, self._aims, self.tables, strict=True):
+            kept = pool.counts(cells, table.size).reshape(table.shape)
             step = _step(aim, kept, table)
             table += step
-            total += step.ravel()[cells].reshape(total.shape)
-    return Raking(cuts, tuple(tables), group)
+            pool.move(cells, step.ravel())
 
 
-def _counts(cells: Int64, shape: tuple[int, ...], weights: Float64 | None = None) -> Float64:
-    return np.bincount(cells, weights, int(np.prod(shape))).reshape(shape).astype(np.float64)
+def _counts(cells: Int64, shape: tuple[int, int]) -> Float64:
+    return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
 
 def _aim(known: Float64, made: Float64, of_classes: bool) -> Float64:
@@ -116,28 +146,9 @@ def _step(aim: Float64, kept: Float64, table: Float64) -> Float64:
     return moved - table
 
 
-def _cuts(column: Float32, categorical: bool) -> Float32:
-    known = column[~np.isnan(column)]
-    if not known.size:
-        return np.zeros(0, dtype=np.float32)
-    if categorical:
-        return np.arange(0.5, known.max(), dtype=np.float32)
-    return np.unique(np.quantile(known, np.arange(1, BINS) / BINS, method="higher")).astype(np.float32)
-
-
-def _classes(cuts: Sequence[Float32], group: int | None) -> int:
-    return 1 if group is None else cuts[group].size + 2
-
-
 def _cells(cuts: Sequence[Float32], group: int | None, inputs: Float32) -> list[Int64]:
     """Return the cell [B] of each row in each column's table, flat."""
-    bins = [_bins(cut, column) for cut, column in zip(cuts, inputs.T, strict=True)]
+    bins = bin_columns(cuts, inputs)
     if group is None:
         return bins
-    return [bins[group] * (cut.size + 2) + own for cut, own in zip(cuts, bins, strict=True)]
-
-
-def _bins(cuts: Float32, column: Float32) -> Int64:
-    bins = np.searchsorted(cuts, column, side="right")
-    bins[np.isnan(column)] = cuts.size + 1
-    return bins
+    return [bins[group] * number_of_bins(cut) + own for cut, own in zip(cuts, bins, strict=True)]

@@ -26,8 +26,14 @@ from fingan.types import Float32
 REAL_ROWS = 60_000
 GENERATED_PER_REAL = 8
 MOST_GENERATED = 300_000
-RAKING_GROUPS = 32_768
-MOST_RAKING_GROUPS = 262_144
+GROUPS_PER_REAL = 8
+FEWEST_GROUPS, MOST_GROUPS = 16_384, 131_072
+"""Groups of candidates that raking looks at: so many for each real row, within these bounds.
+
+Kept rows are as far off the real shares as so many groups stray, besides their own number.
+"""
+
+MOST_GROUPS_OF_RARE = 262_144
 RAREST_MADE = 1_500
 MADE_PER_REAL = 16
 """So many candidates of the rarest class are looked at, or so many for each real row of it.
@@ -110,14 +116,15 @@ def raking_groups(real: Float32, label: int | None, candidates: int) -> int:
         label: column of the label's classes; None for none.
         candidates: of a group.
     """
+    usual = int(np.clip(GROUPS_PER_REAL * len(real), FEWEST_GROUPS, MOST_GROUPS))
     if label is None:
-        return RAKING_GROUPS
+        return usual
     _, counts = np.unique(real[~np.isnan(real[:, label]), label], return_counts=True)
     if not counts.size:
-        return RAKING_GROUPS
+        return usual
     rarest = counts.min()
     wanted = min(RAREST_MADE, MADE_PER_REAL * rarest) * len(real) / (rarest * candidates)
-    return int(np.clip(wanted, RAKING_GROUPS, MOST_RAKING_GROUPS))
+    return int(np.clip(wanted, usual, MOST_GROUPS_OF_RARE))
 
 
 def _label(inputs: TreeInputs, target: str | None) -> int | None:

@@ -14,10 +14,11 @@ from fingan.data import infer_schema
 from fingan.errors import BundleError, ConfigError
 from fingan.generator import BLOCK, Generator, load
 from fingan.generator.refine import (
+    FEWEST_GROUPS,
     FEWEST_REAL,
-    MADE_PER_REAL,
-    MOST_RAKING_GROUPS,
-    RAKING_GROUPS,
+    GROUPS_PER_REAL,
+    MOST_GROUPS,
+    MOST_GROUPS_OF_RARE,
     RAREST_MADE,
     chosen,
     fit_density,
@@ -48,7 +49,7 @@ def off_ring(table: pa.Table) -> float:
 def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
     rng = np.random.default_rng(0)
     real = ring(6000, rng)
-    pool = shuffled(400_000, rng)
+    pool = shuffled(450_000, rng)
     density = fit_density(
         lambda offset, rows: pool.slice(offset, rows), infer_schema(real), real, None, "label", 8, 0, 1
     )
@@ -64,18 +65,21 @@ def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
 
 
 def test_more_candidates_are_looked_at_where_a_class_is_rare():
-    labels = np.zeros((100_000, 2), dtype=np.float32)
+    labels = np.zeros((200_000, 2), dtype=np.float32)
     labels[:500, 1] = 1.0
     labels[:30, 1] = np.nan
-    assert raking_groups(labels, None, 4) == RAKING_GROUPS
-    assert raking_groups(labels[:1000], 1, 4) == RAKING_GROUPS
-    assert raking_groups(labels, 1, 4) == RAREST_MADE * 100_000 // (470 * 4)
+    assert raking_groups(labels, None, 4) == MOST_GROUPS
+    assert raking_groups(labels[:1000], 1, 4) == FEWEST_GROUPS
+    labels[470:, 1] = np.nan
+    labels[470:200_000, 1] = 0.0
+    assert raking_groups(labels, 1, 4) == RAREST_MADE * 200_000 // (440 * 4)
     labels[:485, 1] = 0.0
-    assert raking_groups(labels, 1, 4) == MOST_RAKING_GROUPS
+    labels[485:500, 1] = 1.0
+    assert raking_groups(labels, 1, 4) == MOST_GROUPS_OF_RARE
     # A class of a few rows is not worth it where the table is small.
-    assert raking_groups(labels[480:10_480], 1, 4) == MADE_PER_REAL * 10_000 // 4
+    assert raking_groups(labels[480:10_480], 1, 4) == GROUPS_PER_REAL * 10_000
     labels[:, 1] = np.nan
-    assert raking_groups(labels, 1, 4) == RAKING_GROUPS
+    assert raking_groups(labels, 1, 4) == MOST_GROUPS
 
 
 def test_what_hangs_on_the_label_is_restored():
