@@ -31,7 +31,7 @@ from fingan.rng import numpy_generator
 
 __all__ = ["main", "run_half", "run_one", "table"]
 
-AROUND = 65.0
+AROUND = 75.0
 """Seconds kept for what comes before and after the training steps."""
 
 CANDIDATES = (SamplingConfig().candidates, 1)

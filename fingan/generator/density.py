@@ -10,6 +10,7 @@ Letters: N real rows, M generated rows, B rows, I columns.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,8 +75,12 @@ class DensityRatio:
         return cls(inputs, from_document(document["trees"], width), labels, raking)
 
 
-def unraked(trees: xgboost.Booster, labels: LabelRatio | None, matrix: Float32) -> Float64:
+def unraked(trees: xgboost.Booster, labels: LabelRatio | None, matrix: Float32, threads: int = 1) -> Float64:
     """Return what whole rows and their labels say of rows [B, I], before raking."""
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(lambda part: unraked(trees, labels, part), np.array_split(matrix, threads))
+            return np.concatenate(list(parts))
     ratio = margins(trees, matrix)
     return ratio if labels is None else ratio + labels(matrix)
 

@@ -133,14 +133,14 @@ class PairSweep:
         used = {pair: table for pair, table in self._tables.items() if table.any()}
         return PairRaking(self._cuts, tuple(used), np.concatenate([np.zeros(0), *used.values()]))
 
-    def _most_off(self, pairs: Sequence[Pair], known: Sequence[Int64]) -> list[Pair]:
+    def _most_off(self, pairs: Sequence[Pair], bins: Sequence[Int64]) -> list[Pair]:
         """Return the pairs whose shares differ most, beyond chance, between some real and made rows."""
-        real, made = ([column[:LOOK_ROWS] for column in side] for side in (known, self._bins))
+        real, made = ([column[:LOOK_ROWS] for column in side] for side in (bins, self._bins))
 
         def off(pair: Pair) -> float:
             size = _size(self._cuts, pair)
-            counts = [np.bincount(_cells(self._cuts, side, pair), minlength=size) for side in (real, made)]
-            return float(counts[0] @ np.abs(_step(*counts, LOOK_FEWEST)))
+            known, own = (np.bincount(_cells(self._cuts, s, pair), minlength=size) for s in (real, made))
+            return float(known @ np.abs(_step(known, own, LOOK_FEWEST)))
 
         return sorted(sorted(pairs, key=off, reverse=True)[:MOST_PAIRS])
 

@@ -102,7 +102,7 @@ def fit_density(
     real_rows = np.concatenate([known, judged])
     groups = min(raking_groups(real_rows, place, candidates), max(1, most // candidates))
     pool = inputs.matrix(draw(made + new, groups * candidates))
-    weights = unraked(trees, labels, pool).reshape(groups, candidates)
+    weights = unraked(trees, labels, pool, threads).reshape(groups, candidates)
     categorical = [name in inputs.levels for name in inputs.columns]
     raking = fit_raking(real_rows, categorical, place, pool, weights)
     return DensityRatio(inputs, trees, labels, raking)
