@@ -146,7 +146,7 @@ class TableEncoder:
         u: Float64,
         codes: Int32 | Int64,
         spare: Float64,
-        row_index: Int64,
+        row_index: Int64 | None,
         identifier_key: int,
         given: Mapping[str, tuple[Bool, pa.Array]],
     ) -> pa.RecordBatch:
@@ -156,7 +156,7 @@ class TableEncoder:
             u: numeric fields [B, F] in [0, 1].
             codes: categorical fields [B, C].
             spare: uniforms [B, M] for draws inside groups of rare categories.
-            row_index: numbers of the rows [B], which identifiers are made from.
+            row_index: numbers of the rows [B], which identifiers are made from; None leaves these null.
             identifier_key: 64-bit key of the identifiers' bijection.
             given: per given column, where it is given and its values.
 
@@ -175,11 +175,26 @@ class TableEncoder:
         if self.rules:
             self.repair.apply(rows, {name: where for name, (where, _) in given.items()})
         rows |= {name: rows[source] for name, source in self.aliases.items()}
-        for encoder in self.identifiers:
-            made = encoder.generate(row_index, identifier_key)
-            rows[encoder.column] = _put_back(made, given.get(encoder.column))
         arrow = self.schema.arrow()
+        for encoder in self.identifiers:
+            if row_index is None:
+                made = pa.nulls(len(u), encoder.type)
+            else:
+                made = encoder.generate(row_index, identifier_key)
+            rows[encoder.column] = _put_back(made, given.get(encoder.column))
         return pa.record_batch([rows[name] for name in arrow.names], schema=arrow)
+
+    def identify(self, rows: pa.RecordBatch, row_index: Int64, identifier_key: int) -> pa.RecordBatch:
+        """Fill the identifiers that `decode` left null; the arguments are those of `decode`.
+
+        Raises:
+            DataError: more rows than an identifier's format has values.
+        """
+        for encoder in self.identifiers:
+            place = rows.schema.get_field_index(encoder.column)
+            made = encoder.generate(row_index, identifier_key)
+            rows = rows.set_column(place, rows.schema.field(place), made)
+        return rows
 
     def state(self) -> tuple[Json, Arrays]:
         """Return JSON and arrays that `from_state` reads back; no row of the training table."""

@@ -327,10 +327,14 @@ class Engine:
         u = np.where(kept[: layout.numeric], exact, u)
         return RawRows(u, np.where(kept[layout.numeric :], own, codes), spare, given)
 
-    def decode(self, rows: RawRows, row_index: Int64, seed: int) -> pa.RecordBatch:
-        """Decode rows, of the numbers `row_index` [B], into a record batch."""
+    def decode(self, rows: RawRows, row_index: Int64 | None, seed: int) -> pa.RecordBatch:
+        """Decode rows, of the numbers `row_index` [B], into a record batch; None leaves identifiers null."""
         identifiers = key(seed, "identifier")
         return self.encoder.decode(rows.u.T, rows.codes.T, rows.spare.T, row_index, identifiers, rows.given)
+
+    def identify(self, rows: pa.RecordBatch, row_index: Int64, seed: int) -> pa.RecordBatch:
+        """Fill the identifiers that `decode` left null."""
+        return self.encoder.identify(rows, row_index, key(seed, "identifier"))
 
 
 def filled(items: Iterable[Item], rows: Callable[[Item], int], most: int) -> Iterator[list[Item]]:

@@ -2,13 +2,15 @@
 
 Every piece gets the rows, bit for bit, that a request of its own gets.
 
+Rows are chosen in whole groups, so a piece that begins or ends inside one makes the rest of it too.
+
 Letters: B rows, K candidates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from fingan.config import MOST_CANDIDATES
 from fingan.encoding.conditions import Where
 from fingan.errors import ConfigError, UserError
 from fingan.generator.engine import BLOCK, Ask, Condition, Engine, RawRows, Stretch, filled
-from fingan.generator.refine import chosen
+from fingan.generator.resampling import GROUP, chosen
 from fingan.rng import numpy_generator
 from fingan.types import Float64, Int64
 
@@ -69,6 +71,14 @@ class PreparedPiece:
     def rows(self) -> int:
         """How many rows there will be."""
         return self.last - self.first
+
+    @property
+    def whole(self) -> PreparedPiece:
+        """The piece with the rest of its first and last groups, whose rows are chosen together."""
+        if self.candidates == 1 or not self.rows:
+            return self
+        first, last = self.first - self.first % GROUP, self.last + -self.last % GROUP
+        return replace(self, first=first, last=last)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list
         Each piece's rows, or why there are none: a condition that a row cannot meet, or more rows
         than an identifier's format has values.
     """
-    tasks = [task for number, piece in enumerate(pieces) for task in _tasks(number, piece)]
+    tasks = [task for number, piece in enumerate(pieces) for task in _tasks(number, piece.whole)]
     results = {n: _no_rows(generator.schema.arrow()) for n, piece in enumerate(pieces) if not piece.rows}
     made: list[list[_Made]] = [[] for _ in pieces]
     for together in filled(tasks, lambda task: task.rows, BLOCK * BLOCKS_PER_BATCH):
@@ -143,7 +153,7 @@ def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list
             own = made[task.number]
             own.append(part)
             if task.candidates.stop == task.piece.candidates:
-                results[task.number] = _kept(task.piece, own)
+                results[task.number] = _kept(generator.engine, pieces[task.number], own)
                 own.clear()
     return [results[number] for number in range(len(pieces))]
 
@@ -195,10 +205,10 @@ def _decoded(
     """Decode the rows of each task, together with those that only their numbers tell apart."""
     together: dict[tuple[object, object], list[int]] = {}
     for place, task in enumerate(tasks):
-        # Given values are put back by condition, and identifiers are made from the seed.
+        # Given values are put back by condition, and identifiers are made from the seed and the number.
         condition = None if task.piece.condition is None else place
-        seed = task.piece.seed if engine.encoder.identifiers else None
-        together.setdefault((condition, seed), []).append(place)
+        numbered = bool(engine.encoder.identifiers) and task.piece.candidates == 1
+        together.setdefault((condition, task.piece.seed if numbered else None), []).append(place)
     found: dict[int, pa.RecordBatch | UserError] = {}
     for places in together.values():
         own = _decode(engine, [tasks[place] for place in places], [rows[place] for place in places])
@@ -210,7 +220,9 @@ def _decode(
     engine: Engine, tasks: Sequence[_Task], rows: Sequence[RawRows]
 ) -> list[pa.RecordBatch | UserError]:
     """Decode the rows of tasks in one go."""
-    index = np.concatenate([task.index for task in tasks])
+    # Where rows are yet to be chosen, their numbers are too.
+    chosen_later = tasks[0].piece.candidates > 1
+    index = None if chosen_later else np.concatenate([task.index for task in tasks])
     try:
         whole = engine.decode(rows[0] if len(rows) == 1 else _side_by_side(rows), index, tasks[0].piece.seed)
     except UserError as error:
@@ -232,17 +244,25 @@ def _side_by_side(rows: Sequence[RawRows]) -> RawRows:
     return RawRows(u, codes, spare, {})
 
 
-def _kept(piece: PreparedPiece, made: Sequence[_Made]) -> pa.RecordBatch | UserError:
-    """Return the rows of a piece: one candidate of each."""
+def _kept(engine: Engine, piece: PreparedPiece, made: Sequence[_Made]) -> pa.RecordBatch | UserError:
+    """Return the rows of a piece: those chosen from the candidates of its groups."""
     for batch, _ in made:
         if isinstance(batch, UserError):
             return batch
-    whole = _joined([batch for batch, _ in made])
+    rows = _joined([batch for batch, _ in made])
     if piece.candidates == 1:
-        return whole
-    ratios = np.concatenate([ratio for _, ratio in made]).reshape(piece.candidates, piece.rows)
-    kept = chosen(ratios, _uniform(piece))
-    return whole.take(pa.array(kept * piece.rows + np.arange(piece.rows)))
+        return rows
+    whole = piece.whole
+    # Number of each candidate among the rows made, those of a group side by side.
+    by_candidate = np.arange(rows.num_rows).reshape(piece.candidates, -1, GROUP)
+    places = by_candidate.swapaxes(0, 1).reshape(-1, piece.candidates * GROUP)
+    ratios = np.concatenate([ratio for _, ratio in made])[places]
+    kept = np.take_along_axis(places, chosen(ratios, _uniform(whole), GROUP), axis=1).ravel()
+    wanted = kept[piece.first - whole.first :][: piece.rows]
+    try:
+        return engine.identify(rows.take(pa.array(wanted)), np.arange(piece.first, piece.last), piece.seed)
+    except UserError as error:
+        return error
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -250,7 +270,8 @@ def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _uniform(piece: PreparedPiece) -> Float64:
-    """Return the draws [B] by which a piece's rows are chosen."""
+    """Return the draws by which each group of a piece is chosen."""
     blocks = range(piece.first // BLOCK, -(-piece.last // BLOCK))
-    draws = [numpy_generator(piece.seed, "choose", block).random(BLOCK) for block in blocks]
-    return np.concatenate(draws)[piece.first - blocks.start * BLOCK :][: piece.rows]
+    draws = [numpy_generator(piece.seed, "choose", block).random(BLOCK // GROUP) for block in blocks]
+    first, last = (row // GROUP - blocks.start * BLOCK // GROUP for row in (piece.first, piece.last))
+    return np.concatenate(draws)[first:last]

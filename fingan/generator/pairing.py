@@ -3,7 +3,7 @@
 A few thousand cells, each with its own noise: a correction is made only by so much as the
 difference exceeds what chance makes of it (positive-part shrinkage, James & Stein, 1961).
 
-Letters: N real rows, M groups, K candidates of a group, B rows, I columns, P pairs, Q cells of a
+Letters: N real rows, M groups, C candidates of a group, B rows, I columns, P pairs, Q cells of a
 pair, T cells of all pairs.
 """
 
@@ -96,7 +96,7 @@ class PairSweep:
         real: real rows [N, I].
         categorical: whether a column holds ranks of categories [I].
         group: column whose pairs are left, as columns are raked within each of its classes; None for none.
-        rows: generated rows [M · K, I], the candidates of a group side by side.
+        rows: generated rows [M · C, I], the candidates of a group side by side.
         pool: with what probability they are kept.
     """
 

@@ -1,10 +1,10 @@
 """Raking: additive corrections of log weights under which shares come out as in the real rows.
 
 Iterative proportional fitting (Deming & Stephan, 1940), where a weight acts within a group of
-candidates of which one is kept: first of columns, within each class of the label, then of pairs
+candidates of which some are kept: first of columns, within each class of the label, then of pairs
 of columns too.
 
-Letters: N real rows, M groups, K candidates of a group, B rows, I columns, G classes of the
+Letters: N real rows, M groups, C candidates of a group, B rows, I columns, G classes of the
 grouping column, Q bins of a column.
 """
 
@@ -76,7 +76,12 @@ class Raking:
 
 
 def fit_raking(
-    real: Float32, categorical: Sequence[bool], group: int | None, rows: Float32, log_weight: Float64
+    real: Float32,
+    categorical: Sequence[bool],
+    group: int | None,
+    rows: Float32,
+    log_weight: Float64,
+    kept: int,
 ) -> Raking:
     """Return the corrections that bring the kept rows' shares to the real rows'.
 
@@ -84,10 +89,11 @@ def fit_raking(
         real: real rows [N, I].
         categorical: whether a column holds ranks of categories [I].
         group: column of categories within each of which columns' shares are kept; None for none.
-        rows: generated rows [M · K, I], the candidates of a group side by side.
-        log_weight: logarithms [M, K] of the weights by which one of a group is kept.
+        rows: generated rows [M · C, I], the candidates of a group side by side.
+        log_weight: logarithms [M, C] of the weights by which they are chosen.
+        kept: how many of a group are.
     """
-    pool = Pool(log_weight)
+    pool = Pool(log_weight, kept)
     columns = _ColumnSweep(real, categorical, group, rows)
     for _ in range(ROUNDS):
         columns(pool)

@@ -1,11 +1,6 @@
-"""Refinement: of several generated rows, keep one by the ratio of densities.
+"""Refinement: fitting the ratio of densities by which generated rows are chosen.
 
-Sampling importance resampling (Rubin, 1988) with a generator as the proposal, as in
-discriminator rejection sampling (Azadi et al., 2019) and Metropolis-Hastings GANs (Turner et
-al., 2019). It is cheaper than those for a stream of rows: each row needs a fixed number of
-candidates, so row i stays a function of (bundle, seed, candidates, i).
-
-Letters: M groups, K candidates, I columns.
+Letters: N real rows, K candidates for each row that is kept, I columns.
 """
 
 from __future__ import annotations
@@ -21,19 +16,20 @@ from fingan.generator.density import DensityRatio, fit_trees, unraked
 from fingan.generator.inputs import MOST_CLASSES, TreeInputs
 from fingan.generator.labels import fit_labels
 from fingan.generator.raking import fit_raking
+from fingan.generator.resampling import GROUP
 from fingan.types import Float32
 
 REAL_ROWS = 60_000
 GENERATED_PER_REAL = 8
 MOST_GENERATED = 300_000
-GROUPS_PER_REAL = 8
-FEWEST_GROUPS, MOST_GROUPS = 16_384, 131_072
-"""Groups of candidates that raking looks at: so many for each real row, within these bounds.
+KEPT_PER_REAL = 8
+FEWEST_KEPT, MOST_KEPT = 16_384, 131_072
+"""Kept rows whose shares raking looks at: so many for each real row, within these bounds.
 
-Kept rows are as far off the real shares as so many groups stray, besides their own number.
+A sample is as far off the real shares as so many rows stray, besides its own number.
 """
 
-MOST_GROUPS_OF_RARE = 262_144
+MOST_KEPT_OF_RARE = 262_144
 RAREST_MADE = 1_500
 MADE_PER_REAL = 16
 """So many candidates of the rarest class are looked at, or so many for each real row of it.
@@ -100,23 +96,23 @@ def fit_density(
         classes = len(inputs.levels[inputs.columns[place]])
         labels = fit_labels(place, classes, (known, judged), (learned, fresh), seed, threads)
     real_rows = np.concatenate([known, judged])
-    groups = min(raking_groups(real_rows, place, candidates), max(1, most // candidates))
-    pool = inputs.matrix(draw(made + new, groups * candidates))
-    weights = unraked(trees, labels, pool, threads).reshape(groups, candidates)
+    groups = max(1, min(raked_rows(real_rows, place, candidates), most // candidates) // GROUP)
+    pool = inputs.matrix(draw(made + new, groups * GROUP * candidates))
+    weights = unraked(trees, labels, pool, threads).reshape(groups, GROUP * candidates)
     categorical = [name in inputs.levels for name in inputs.columns]
-    raking = fit_raking(real_rows, categorical, place, pool, weights)
+    raking = fit_raking(real_rows, categorical, place, pool, weights, GROUP)
     return DensityRatio(inputs, trees, labels, raking)
 
 
-def raking_groups(real: Float32, label: int | None, candidates: int) -> int:
-    """Return how many groups of candidates raking looks at: more where a class of the label is rare.
+def raked_rows(real: Float32, label: int | None, candidates: int) -> int:
+    """Return how many kept rows raking looks at: more where a class of the label is rare.
 
     Args:
         real: rows [N, I].
         label: column of the label's classes; None for none.
-        candidates: of a group.
+        candidates: generated for each kept row.
     """
-    usual = int(np.clip(GROUPS_PER_REAL * len(real), FEWEST_GROUPS, MOST_GROUPS))
+    usual = int(np.clip(KEPT_PER_REAL * len(real), FEWEST_KEPT, MOST_KEPT))
     if label is None:
         return usual
     _, counts = np.unique(real[~np.isnan(real[:, label]), label], return_counts=True)
@@ -124,7 +120,7 @@ def raking_groups(real: Float32, label: int | None, candidates: int) -> int:
         return usual
     rarest = counts.min()
     wanted = min(RAREST_MADE, MADE_PER_REAL * rarest) * len(real) / (rarest * candidates)
-    return int(np.clip(wanted, usual, MOST_GROUPS_OF_RARE))
+    return int(np.clip(wanted, usual, MOST_KEPT_OF_RARE))
 
 
 def _label(inputs: TreeInputs, target: str | None) -> int | None:
@@ -132,15 +128,3 @@ def _label(inputs: TreeInputs, target: str | None) -> int | None:
     if target is None or not 2 <= len(inputs.levels.get(target, ())) <= MOST_CLASSES:
         return None
     return inputs.columns.index(target)
-
-
-def chosen(log_ratio: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Return which of K candidates each row keeps [B], with probabilities in proportion to the ratios.
-
-    Args:
-        log_ratio: of each candidate [K, B].
-        uniform: draws [B] in [0, 1).
-    """
-    weights = np.exp(log_ratio - log_ratio.max(axis=0)).cumsum(axis=0)
-    kept: np.ndarray = (weights <= uniform * weights[-1]).sum(axis=0)
-    return kept

@@ -33,7 +33,7 @@ def ratio() -> DensityRatio:
     real = normals(6000, 1)
     table = pa.table({"a": real[:, 0], "b": real[:, 1]})
     inputs = TreeInputs.fit(infer_schema(table), table)
-    raking = fit_raking(real, [False, False], None, real, np.zeros((1500, 4)))
+    raking = fit_raking(real, [False, False], None, real, np.zeros((1500, 4)), 1)
     return DensityRatio(inputs, learned(), None, raking)
 
 

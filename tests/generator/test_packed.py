@@ -23,7 +23,7 @@ from fingan.generator.choice import CodeChoice
 from fingan.generator.engine import DRAWN, Condition, Known, PassSizes, RawRows, dense_given
 from fingan.generator.forward import Forward, RawFields
 from fingan.generator.packed import BLOCKS_PER_BATCH, Piece, prepare_piece, sample_packed
-from fingan.generator.refine import chosen
+from fingan.generator.resampling import GROUP, chosen
 from fingan.networks.tabular import build_generator
 from fingan.rng import numpy_generator, stream
 from tests.tiny import generator
@@ -74,25 +74,37 @@ def one_block(engine: Engine, seed: int, purpose: str, block: int, condition: Co
 
 def alone(made: Generator, piece: Piece) -> pa.RecordBatch:
     """Return a piece's rows by whole blocks, one candidate after the other, nothing shared."""
-    engine, rows = made.engine, piece.last - piece.first
+    engine = made.engine
     condition = Where.parse(engine.encoder, piece.where).block if piece.where else None
     blocks = range(piece.first // BLOCK, -(-piece.last // BLOCK))
-    asked = piece.candidates or made.config.sampling.candidates
+    asked = (piece.candidates or made.config.sampling.candidates) if made.density is not None else 1
+    start = blocks.start * BLOCK
+    index = np.arange(start, blocks.stop * BLOCK)
     batches = []
-    for number in range(asked if made.density is not None else 1):
-        parts = []
-        for block in blocks:
-            raw = one_block(engine, piece.seed, f"sample {number}" if number else "sample", block, condition)
-            index = np.arange(block * BLOCK, (block + 1) * BLOCK)
-            first, last = max(piece.first - index[0], 0), min(piece.last - index[0], BLOCK)
-            parts.append(engine.decode(raw.cut(first, last), index[first:last], piece.seed))
+    for number in range(asked):
+        purpose = f"sample {number}" if number else "sample"
+        raws = [one_block(engine, piece.seed, purpose, block, condition) for block in blocks]
+        parts = [engine.decode(raw, None, piece.seed) for raw in raws]
         batches.append(pa.concat_batches(parts))
-    if made.density is None or len(batches) == 1:
-        return batches[0]
-    draws = np.concatenate([numpy_generator(piece.seed, "choose", block).random(BLOCK) for block in blocks])
-    start = piece.first - blocks.start * BLOCK
-    kept = chosen(np.stack([made.density(batch) for batch in batches]), draws[start : start + rows])
-    return pa.concat_batches(batches).take(pa.array(kept * rows + np.arange(rows)))
+    kept = batches[0] if asked == 1 else chosen_of(made, batches, piece.seed, blocks)
+    kept = kept.slice(piece.first - start, piece.last - piece.first)
+    return engine.identify(kept, index[piece.first - start : piece.last - start], piece.seed)
+
+
+def chosen_of(made: Generator, batches: list[pa.RecordBatch], seed: int, blocks: range) -> pa.RecordBatch:
+    """Choose the rows of each group of 64, one group after the other."""
+    assert made.density is not None
+    ratios = np.stack([made.density(batch) for batch in batches])
+    rows = []
+    for block in blocks:
+        draws = numpy_generator(seed, "choose", block).random(BLOCK // GROUP)
+        for group, draw in enumerate(draws):
+            first = (block - blocks.start) * BLOCK + group * GROUP
+            own = ratios[:, first : first + GROUP].reshape(1, -1)
+            for place in chosen(own, np.array([draw]), GROUP)[0]:
+                number, row = divmod(int(place), GROUP)
+                rows.append(number * batches[0].num_rows + first + row)
+    return pa.concat_batches(batches).take(pa.array(rows))
 
 
 def packed(made: Generator, pieces: list[Piece]) -> list[pa.RecordBatch]:
@@ -235,7 +247,7 @@ class Fickle:
     [
         (lambda rows: np.arange(rows), [BLOCK] * 5),
         (lambda rows: np.full(rows, rows % BLOCK), [BLOCK] * 2),
-        (lambda rows: np.zeros(rows), [64, 32]),
+        (lambda rows: np.zeros(rows), [64, 2 * GROUP]),
     ],
     ids=["place", "size", "neither"],
 )
@@ -322,3 +334,17 @@ def test_a_piece_that_fails_does_not_spoil_the_others():
         assert batch.equals(alone(refined(), piece))
     with pytest.raises(DataError, match="customer"):
         refined().sample(5, seed=1, offset=2**40)
+
+
+def test_identifiers_are_those_of_the_rows_numbers_whichever_candidates_are_kept():
+    plain, better = (refined().sample(100, seed=1, offset=30, candidates=n)["customer"] for n in (1, 4))
+    assert better.equals(plain)
+
+
+def test_the_last_rows_of_an_identifiers_format_can_be_had():
+    """The rest of their group, which is made with them, has no identifiers."""
+    (identifier,) = refined().engine.encoder.identifiers
+    last = identifier.capacity
+    assert refined().sample(3, seed=1, offset=last - 3).num_rows == 3
+    with pytest.raises(DataError, match="customer"):
+        refined().sample(3, seed=1, offset=last - 2)

@@ -37,7 +37,7 @@ def correlation_of_kept(made: Float32, log_weight: np.ndarray) -> float:
 
 
 def sweeps(real: Float32, made: Float32, group: int | None = None, number: int = 4) -> PairRaking:
-    pool = Pool(np.zeros((len(made) // K, K)))
+    pool = Pool(np.zeros((len(made) // K, K)), 1)
     pairs = PairSweep(real, CATEGORICAL, group, made, pool)
     for _ in range(number):
         pairs(pool)
@@ -47,7 +47,7 @@ def sweeps(real: Float32, made: Float32, group: int | None = None, number: int =
 def test_what_two_columns_have_in_common_is_restored_and_each_by_itself_is_kept():
     real, made = rows(30_000, 0, 0.6), rows(160_000, 1, 0.3)
     nothing = np.zeros((40_000, K))
-    raking = fit_raking(real, CATEGORICAL, None, made, nothing)
+    raking = fit_raking(real, CATEGORICAL, None, made, nothing, 1)
     fresh = rows(160_000, 2, 0.3)
     kept = raking(fresh).reshape(-1, K)
     assert correlation_of_kept(fresh, nothing) == pytest.approx(0.3, abs=0.02)

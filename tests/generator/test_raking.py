@@ -31,7 +31,7 @@ def test_kept_shares_are_the_real_ones_class_by_class():
     rng = np.random.default_rng(0)
     real, pool = rows(60_000, rng), rows(160_000, rng, shift=0.4)
     log_weight = 0.3 * np.nan_to_num(pool[:, 0]).astype(np.float64).reshape(-1, K)
-    raking = fit_raking(real, [False, True], 1, pool, log_weight)
+    raking = fit_raking(real, [False, True], 1, pool, log_weight, 1)
     assert raking.group == 1
     cuts = np.quantile(real[~np.isnan(real[:, 0]), 0], [0.1, 0.5, 0.9])
     wanted = shares(real, np.ones(len(real)), cuts)
@@ -45,7 +45,7 @@ def test_a_rare_class_is_kept_as_often_as_it_is_made_whatever_the_weights_say():
     rng = np.random.default_rng(3)
     real, pool = rows(60_000, rng, share=0.002), rows(160_000, rng, share=0.002)
     against = np.where(pool[:, 1] == 1, -8.0, 0.0).reshape(-1, K)
-    raking = fit_raking(real, [False, True], 1, pool, against)
+    raking = fit_raking(real, [False, True], 1, pool, against, 1)
     kept = softmax(against + raking(pool).reshape(-1, K), axis=1).ravel()[pool[:, 1] == 1].sum() / len(
         against
     )
@@ -55,14 +55,14 @@ def test_a_rare_class_is_kept_as_often_as_it_is_made_whatever_the_weights_say():
 def test_without_a_grouping_column_every_column_is_raked_by_itself():
     rng = np.random.default_rng(1)
     real = rng.integers(0, 30, (15_000, 2)).astype(np.float32)
-    raking = fit_raking(real, [True, False], None, real, np.zeros((3750, K)))
+    raking = fit_raking(real, [True, False], None, real, np.zeros((3750, K)), 1)
     assert [table.shape[0] for table in raking.tables] == [1, 1]
 
 
 def test_what_cannot_be_counted_is_left_alone():
     real = np.array([[np.nan, 0.0]] * 1000 + [[1.0, 1.0]] * 3, dtype=np.float32)
     pool = np.array([[np.nan, 0.0]] * 600 + [[2.0, 1.0]] * 400, dtype=np.float32)
-    raking = fit_raking(real, [False, True], None, pool, np.zeros((250, K)))
+    raking = fit_raking(real, [False, True], None, pool, np.zeros((250, K)), 1)
     # Class 1 has 3 real rows: too few to say how many there shall be.
     assert raking.tables[1][0, 1] == 0.0
     assert np.isfinite(raking(pool)).all()
@@ -72,6 +72,6 @@ def test_what_cannot_be_counted_is_left_alone():
 def test_arrays_survive():
     rng = np.random.default_rng(2)
     real = rows(3000, rng)
-    raking = fit_raking(real, [False, True], 1, rows(4000, rng, 0.5), np.zeros((1000, K)))
+    raking = fit_raking(real, [False, True], 1, rows(4000, rng, 0.5), np.zeros((1000, K)), 1)
     again = Raking.from_arrays(raking.arrays(), 2, raking.group)
     assert np.array_equal(again(real), raking(real))

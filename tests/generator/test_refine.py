@@ -13,17 +13,18 @@ from fingan import Synthesizer
 from fingan.data import infer_schema
 from fingan.errors import BundleError, ConfigError
 from fingan.generator import BLOCK, Generator, load
+from fingan.generator.density import DensityRatio
 from fingan.generator.refine import (
-    FEWEST_GROUPS,
+    FEWEST_KEPT,
     FEWEST_REAL,
-    GROUPS_PER_REAL,
-    MOST_GROUPS,
-    MOST_GROUPS_OF_RARE,
+    KEPT_PER_REAL,
+    MOST_KEPT,
+    MOST_KEPT_OF_RARE,
     RAREST_MADE,
-    chosen,
     fit_density,
-    raking_groups,
+    raked_rows,
 )
+from fingan.generator.resampling import GROUP, chosen
 from tests.tiny import RARE, SECRET, arrow, config, generator
 
 
@@ -46,6 +47,13 @@ def off_ring(table: pa.Table) -> float:
     return float((np.abs(radius - 3.0) > 0.4).mean())
 
 
+def kept_rows(density: DensityRatio, made: pa.Table, candidates: int, rng: np.random.Generator) -> pa.Table:
+    """Choose among rows, group by group."""
+    ratios = density(made.combine_chunks().to_batches()[0]).reshape(-1, candidates * GROUP)
+    kept = chosen(ratios, rng.random(len(ratios)), GROUP) + np.arange(len(ratios))[:, None] * ratios.shape[1]
+    return made.take(pa.array(kept.ravel()))
+
+
 def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
     rng = np.random.default_rng(0)
     real = ring(6000, rng)
@@ -54,10 +62,8 @@ def test_chosen_rows_come_nearer_to_the_real_ones_and_keep_the_shares():
         lambda offset, rows: pool.slice(offset, rows), infer_schema(real), real, None, "label", 8, 0, 1
     )
     assert density is not None
-    fresh = shuffled(80_000, rng)
-    ratios = density(fresh.combine_chunks().to_batches()[0]).reshape(8, -1)
-    kept = chosen(ratios, rng.random(10_000))
-    rows = fresh.take(pa.array(kept * 10_000 + np.arange(10_000)))
+    fresh = shuffled(81_920, rng)
+    rows = kept_rows(density, fresh, 8, rng)
     assert off_ring(fresh) > 0.55
     assert off_ring(rows) < 0.25
     share = np.mean(rows["label"].to_numpy(zero_copy_only=False) == "yes")
@@ -68,18 +74,18 @@ def test_more_candidates_are_looked_at_where_a_class_is_rare():
     labels = np.zeros((200_000, 2), dtype=np.float32)
     labels[:500, 1] = 1.0
     labels[:30, 1] = np.nan
-    assert raking_groups(labels, None, 4) == MOST_GROUPS
-    assert raking_groups(labels[:1000], 1, 4) == FEWEST_GROUPS
+    assert raked_rows(labels, None, 4) == MOST_KEPT
+    assert raked_rows(labels[:1000], 1, 4) == FEWEST_KEPT
     labels[470:, 1] = np.nan
     labels[470:200_000, 1] = 0.0
-    assert raking_groups(labels, 1, 4) == RAREST_MADE * 200_000 // (440 * 4)
+    assert raked_rows(labels, 1, 4) == RAREST_MADE * 200_000 // (440 * 4)
     labels[:485, 1] = 0.0
     labels[485:500, 1] = 1.0
-    assert raking_groups(labels, 1, 4) == MOST_GROUPS_OF_RARE
+    assert raked_rows(labels, 1, 4) == MOST_KEPT_OF_RARE
     # A class of a few rows is not worth it where the table is small.
-    assert raking_groups(labels[480:10_480], 1, 4) == GROUPS_PER_REAL * 10_000
+    assert raked_rows(labels[480:10_480], 1, 4) == KEPT_PER_REAL * 10_000
     labels[:, 1] = np.nan
-    assert raking_groups(labels, 1, 4) == MOST_GROUPS
+    assert raked_rows(labels, 1, 4) == MOST_KEPT
 
 
 def test_what_hangs_on_the_label_is_restored():
@@ -100,18 +106,10 @@ def test_what_hangs_on_the_label_is_restored():
     )
     assert density is not None
     assert density.labels is not None
-    fresh = table(80_000, 0.2)
-    kept = chosen(density(fresh.combine_chunks().to_batches()[0]).reshape(4, -1), rng.random(20_000))
-    rows = fresh.take(pa.array(kept * 20_000 + np.arange(20_000)))
+    fresh = table(81_920, 0.2)
+    rows = kept_rows(density, fresh, 4, rng)
     assert follows(fresh) < 0.15
     assert follows(rows) > 0.8 * follows(real)
-
-
-def test_candidates_are_kept_in_proportion_to_their_ratios():
-    uniform = (np.arange(100_000) + 0.5) / 100_000
-    log_ratio = np.log(np.array([[1.0], [2.0], [5.0]])).repeat(100_000, axis=1) + 700.0
-    counts = np.bincount(chosen(log_ratio, uniform), minlength=3)
-    assert counts / 100_000 == pytest.approx([1 / 8, 2 / 8, 5 / 8], abs=1e-4)
 
 
 def test_few_rows_give_no_ratio():
