@@ -46,3 +46,8 @@ def _bins(cuts: Float32, column: Float32) -> Int64:
     bins = np.searchsorted(cuts, column, side="right")
     bins[np.isnan(column)] = number_of_bins(cuts) - 1
     return bins
+
+
+def joint_cells(cuts: Sequence[Float32], bins: Sequence[Int64], first: int, second: int) -> Int64:
+    """Return the cell [B] of each row in the table of two columns, flat, that of `second` varying fastest."""
+    return bins[first] * number_of_bins(cuts[second]) + bins[second]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fingan.errors import BundleError
-from fingan.generator.binning import bin_columns, cut_columns, number_of_bins
+from fingan.generator.binning import bin_columns, cut_columns, joint_cells, number_of_bins
 from fingan.generator.pool import Pool
 from fingan.types import Float32, Float64, Int64
 
@@ -60,7 +60,7 @@ class PairRaking:
         start = 0
         for pair in self.pairs:
             size = _size(self.cuts, pair)
-            total += self.table[start : start + size][_cells(self.cuts, bins, pair)]
+            total += self.table[start : start + size][joint_cells(self.cuts, bins, *pair)]
             start += size
         return total
 
@@ -114,14 +114,14 @@ class PairSweep:
         if len(pairs) > MOST_PAIRS:
             pairs = self._most_off(pairs, known)
         self._known = {
-            pair: np.bincount(_cells(self._cuts, known, pair), minlength=_size(self._cuts, pair))
+            pair: np.bincount(joint_cells(self._cuts, known, *pair), minlength=_size(self._cuts, pair))
             for pair in pairs
         }
         self._tables = {pair: np.zeros(counts.size) for pair, counts in self._known.items()}
 
     def __call__(self, pool: Pool) -> None:
         for pair, table in self._tables.items():
-            cells = _cells(self._cuts, self._bins, pair)
+            cells = joint_cells(self._cuts, self._bins, *pair)
             step = _step(self._known[pair], pool.counts(cells, table.size))
             if step.any():
                 step = np.clip(table + step, -LARGEST, LARGEST) - table
@@ -142,7 +142,9 @@ class PairSweep:
 
         def off(pair: Pair) -> float:
             size = _size(self._cuts, pair)
-            known, own = (np.bincount(_cells(self._cuts, s, pair), minlength=size) for s in (real, made))
+            known, own = (
+                np.bincount(joint_cells(self._cuts, s, *pair), minlength=size) for s in (real, made)
+            )
             return float(known @ np.abs(_step(known, own, LOOK_FEWEST)))
 
         return sorted(sorted(pairs, key=off, reverse=True)[:MOST_PAIRS])
@@ -150,10 +152,6 @@ class PairSweep:
 
 def _size(cuts: Sequence[Float32], pair: Pair) -> int:
     return number_of_bins(cuts[pair[0]]) * number_of_bins(cuts[pair[1]])
-
-
-def _cells(cuts: Sequence[Float32], bins: Sequence[Int64], pair: Pair) -> Int64:
-    return bins[pair[0]] * number_of_bins(cuts[pair[1]]) + bins[pair[1]]
 
 
 def _step(known: Int64 | Float64, kept: Int64 | Float64, fewest: int = FEWEST) -> Float64:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fingan.generator.resampling import scale_of, weights
+from fingan.generator.resampling import scaled_weights
 from fingan.types import Float64, Int64
 
 
@@ -22,8 +22,7 @@ class Pool:
     def __init__(self, log_weight: Float64, kept: int) -> None:
         self._of_group = kept
         self._ones = np.ones(log_weight.shape[1])
-        self._weight = weights(log_weight)
-        self._weight *= scale_of(self._weight, kept)
+        self._weight = scaled_weights(log_weight, kept)
         self._kept = np.minimum(self._weight, 1.0)
 
     def counts(self, cells: Int64, size: int) -> Float64:

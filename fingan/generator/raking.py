@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fingan.generator.binning import bin_columns, cut_columns, number_of_bins
+from fingan.generator.binning import bin_columns, cut_columns, joint_cells, number_of_bins
 from fingan.generator.pairing import PairRaking, PairSweep
 from fingan.generator.pool import Pool
 from fingan.types import Float32, Float64, Int64
@@ -157,4 +157,4 @@ def _cells(cuts: Sequence[Float32], group: int | None, inputs: Float32) -> list[
     bins = bin_columns(cuts, inputs)
     if group is None:
         return bins
-    return [bins[group] * number_of_bins(cut) + own for cut, own in zip(cuts, bins, strict=True)]
+    return [joint_cells(cuts, bins, group, column) for column in range(len(cuts))]

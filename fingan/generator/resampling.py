@@ -23,25 +23,21 @@ FURTHEST = 600.0
 """Log ratios this far below a group's highest are as good as any lower: double precision ends near."""
 
 
-def weights(log_ratio: Float64) -> Float64:
-    """Return positive weights [M, C], the largest of each group 1, from logarithms of ratios."""
-    found: Float64 = np.exp(np.maximum(log_ratio - log_ratio.max(axis=1, keepdims=True), -FURTHEST))
-    return found
-
-
-def scale_of(weight: Float64, kept: int) -> Float64:
-    """Return the factor [M, 1] by which weights, cut at 1, come to the number of kept candidates.
+def scaled_weights(log_ratio: Float64, kept: int) -> Float64:
+    """Return positive weights [M, C] that, cut at 1, are the probabilities with which candidates are kept.
 
     Args:
-        weight: positive [M, C].
-        kept: number G, fewer than C.
+        log_ratio: of each candidate [M, C].
+        kept: number G, fewer than C, to which a group's probabilities come.
     """
+    weight: Float64 = np.exp(np.maximum(log_ratio - log_ratio.max(axis=1, keepdims=True), -FURTHEST))
     rising = np.sort(weight, axis=1)
     falling, sums = rising[:, : -kept - 2 : -1], rising.cumsum(axis=1)[:, : -kept - 2 : -1]
     # With the t heaviest kept for certain, the others share G − t.
     scale = (kept - np.arange(kept + 1)) / sums
     certain = np.argmax(scale * falling <= 1.0, axis=1)[:, None]
-    return np.take_along_axis(scale, certain, axis=1)
+    weight *= np.take_along_axis(scale, certain, axis=1)
+    return weight
 
 
 def chosen(log_ratio: Float64, uniform: Float64, kept: int) -> Int64:
@@ -52,14 +48,14 @@ def chosen(log_ratio: Float64, uniform: Float64, kept: int) -> Int64:
         uniform: one draw [M] of each group in [0, 1).
         kept: number G, fewer than C.
     """
-    weight = weights(log_ratio)
-    passed = np.minimum(scale_of(weight, kept) * weight, 1.0).cumsum(axis=1)
+    passed = np.minimum(scaled_weights(log_ratio, kept), 1.0).cumsum(axis=1)
     passed *= kept / passed[:, -1:]
-    number = np.arange(len(weight))[:, None]
+    groups, candidates = log_ratio.shape
+    number = np.arange(groups)[:, None]
     ticks = number * kept + np.arange(kept) + uniform[:, None]
     places = np.searchsorted((passed + number * kept).ravel(), ticks, side="right")
     # Rounding may put two ticks, 1 apart, on one candidate.
     apart = np.arange(kept)
-    least = np.maximum.accumulate(places - number * weight.shape[1] - apart, axis=1)
-    found: Int64 = np.clip(least, 0, weight.shape[1] - kept) + apart
+    least = np.maximum.accumulate(places - number * candidates - apart, axis=1)
+    found: Int64 = np.clip(least, 0, candidates - kept) + apart
     return found

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from fingan.generator.pool import Pool
-from fingan.generator.resampling import scale_of, weights
+from fingan.generator.resampling import scaled_weights
 from fingan.types import Float64
 
 
 def kept_of(log_weight: Float64, kept: int) -> Float64:
-    weight = weights(log_weight)
-    found: Float64 = np.minimum(scale_of(weight, kept) * weight, 1.0)
+    found: Float64 = np.minimum(scaled_weights(log_weight, kept), 1.0)
     return found
 
 

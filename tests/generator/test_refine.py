@@ -18,6 +18,7 @@ from fingan.generator.refine import (
     FEWEST_KEPT,
     FEWEST_REAL,
     KEPT_PER_REAL,
+    MADE_PER_REAL,
     MOST_KEPT,
     MOST_KEPT_OF_RARE,
     RAREST_MADE,
@@ -84,6 +85,7 @@ def test_more_candidates_are_looked_at_where_a_class_is_rare():
     assert raked_rows(labels, 1, 4) == MOST_KEPT_OF_RARE
     # A class of a few rows is not worth it where the table is small.
     assert raked_rows(labels[480:10_480], 1, 4) == KEPT_PER_REAL * 10_000
+    assert raked_rows(labels[480:50_480], 1, 4) == MADE_PER_REAL * 50_000 // 4
     labels[:, 1] = np.nan
     assert raked_rows(labels, 1, 4) == MOST_KEPT
 

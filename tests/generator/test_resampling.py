@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingan.generator.resampling import GROUP, chosen, scale_of, weights
+from fingan.generator.resampling import GROUP, chosen, scaled_weights
 from fingan.types import Float64
 
 
 def inclusions(log_ratio: Float64, kept: int) -> Float64:
-    weight = weights(log_ratio)
-    found: Float64 = np.minimum(scale_of(weight, kept) * weight, 1.0)
+    found: Float64 = np.minimum(scaled_weights(log_ratio, kept), 1.0)
     return found
 
 
