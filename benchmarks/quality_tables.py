@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.markdown import grid, grouped, median_range
 from benchmarks.measures import PROTOCOL
 from benchmarks.published import BARS, PUBLISHED, REAL_AUC, Bar
-from benchmarks.results import Row
+from benchmarks.results import Row, kind_of
 
 SHOWN = {
     "shape_error": 2,
@@ -194,7 +194,8 @@ def _cost(members: Sequence[Row]) -> str:
                     median_range(_values([row], "dcr_leak"), 3),
                     f"{copies['value']:.2f} ({copies['reference']:.2f})",
                     ", ".join(breaches(row, halves)) or "holds",
+                    kind_of(row["machine"]),
                 ]
             )
     header = ["model", "seed", "seconds", "CPU s", "steps", "rows/s", "sampled rows/s"]
-    return grid([*header, "DCR share", "DCR leak", "exact copies % (hold-out's)", "guard"], lines)
+    return grid([*header, "DCR share", "DCR leak", "exact copies % (hold-out's)", "guard", "machine"], lines)

@@ -40,9 +40,14 @@ def machine() -> dict[str, Any]:
 
 
 def kind_of(machine: Row) -> str:
-    """Return the kind of processor, by what the speed of training hangs on."""
-    units = [name for name, has in (("AMX", machine["amx"]), ("bf16", machine["bf16"])) if has]
-    return f"{machine['processor']}, {units[0] if units else 'fp32'}"
+    """Return the kind of processor, by what the speed of training hangs on; early rows did not tell bf16."""
+    if machine["amx"]:
+        unit = "AMX"
+    elif "bf16" in machine:
+        unit = "bf16" if machine["bf16"] else "fp32"
+    else:
+        return str(machine["processor"])
+    return f"{machine['processor']}, {unit}"
 
 
 def revision() -> str | None:

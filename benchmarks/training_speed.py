@@ -26,7 +26,7 @@ from benchmarks.datasets import load_inner
 from benchmarks.jobs import alone
 from benchmarks.markdown import grid
 from benchmarks.profiling import KINDS, shares
-from benchmarks.results import Results, Row
+from benchmarks.results import Results, Row, kind_of
 from benchmarks.runs import settings, train_by_ray
 from benchmarks.straightforward import Straightforward
 from fingan.encoding.table import EncodedTable
@@ -180,23 +180,31 @@ def main(arguments: list[str]) -> None:
 def table(rows: list[Row]) -> str:
     """Return rates with their ratios, profiles, and threads beside workers, as Markdown."""
     rates = [_rates(row) for row in rows if row["what"] == "rates"]
-    header = ["dataset", "variant", "rows per CPU-second (range)", "times straightforward", "bar"]
+    header = ["dataset", "variant", "rows per CPU-second (range)", "times straightforward", "bar", "machine"]
     parts = [grid(header, [line for lines in rates for line in lines])] if rates else []
     profiles = [row for row in rows if row["what"] == "profile"]
     if profiles:
         lines = [
-            [row["dataset"], row["precision"], *[f"{row['shares'].get(kind, 0.0):.0%}" for kind in KINDS]]
+            [
+                row["dataset"],
+                row["precision"],
+                *[f"{row['shares'].get(kind, 0.0):.0%}" for kind in KINDS],
+                kind_of(row["machine"]),
+            ]
             for row in profiles
         ]
-        parts.append(grid(["dataset", "precision", *KINDS], lines))
+        parts.append(grid(["dataset", "precision", *KINDS, "machine"], lines))
     pairs = [row for row in rows if row["what"] == "workers"]
     if pairs:
         names = list(pairs[0]["rates"])
-        lines = [[row["dataset"], *[f"{row['rates'][name]:,.0f}" for name in names]] for row in pairs]
-        parts.append(grid(["dataset, rows per second by the clock", *names], lines))
+        lines = [
+            [row["dataset"], *[f"{row['rates'][name]:,.0f}" for name in names], kind_of(row["machine"])]
+            for row in pairs
+        ]
+        parts.append(grid(["dataset, rows per second by the clock", *names, "machine"], lines))
     written = [_checkpoint(row) for row in rows if row["what"] == "checkpoint"]
     if written:
-        header = ["dataset", "checkpoint of", "ms to write (range)", "share of the time", "bar"]
+        header = ["dataset", "checkpoint of", "ms to write (range)", "share of the time", "bar", "machine"]
         parts.append(grid(header, written))
     return "\n\n".join(parts)
 
@@ -209,7 +217,7 @@ def _rates(row: Row) -> list[list[str]]:
         ratio = float(np.median(own / rates[PLAIN]))
         verdict = "" if name not in PRECISIONS else "pass" if ratio >= BAR else "miss"
         spread = f"{np.median(own):,.0f} ({own.min():,.0f} … {own.max():,.0f})"
-        lines.append([row["dataset"], name, spread, f"{ratio:.2f}", verdict])
+        lines.append([row["dataset"], name, spread, f"{ratio:.2f}", verdict, kind_of(row["machine"])])
     return lines
 
 
@@ -222,4 +230,5 @@ def _checkpoint(row: Row) -> list[str]:
         f"{np.median(spent):.0f} ({spent.min():.0f} … {spent.max():.0f})",
         f"{share:.2%}",
         "pass" if share <= MOST_OVERHEAD else "miss",
+        kind_of(row["machine"]),
     ]

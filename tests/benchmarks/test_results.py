@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.registry import NAMES
-from benchmarks.results import Results, name_of
+from benchmarks.results import Results, kind_of, name_of
 from fingan.config import Config
 
 
@@ -27,6 +27,19 @@ def test_a_torn_line_is_ignored(tmp_path):
     with results.path.open("a") as file:
         file.write('{"seed": 1, "val')
     assert [row["seed"] for row in results.rows()] == [0]
+
+
+@pytest.mark.parametrize(
+    ("units", "kind"),
+    [
+        ({"amx": True, "bf16": True}, "one, AMX"),
+        ({"amx": False, "bf16": True}, "one, bf16"),
+        ({"amx": False, "bf16": False}, "one, fp32"),
+        ({"amx": False}, "one"),
+    ],
+)
+def test_a_kind_of_processor_is_told_by_its_units(units, kind):
+    assert kind_of({"processor": "one", **units}) == kind
 
 
 @pytest.mark.parametrize("name", NAMES)

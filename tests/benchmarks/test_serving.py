@@ -15,6 +15,7 @@ from fingan.generator import load
 from fingan.registry import Registry
 from fingan.types import Json
 from tests import tiny
+from tests.benchmarks.toys import MACHINE
 
 ROWS = 3000
 
@@ -85,7 +86,6 @@ def test_wrong_answers_are_counted(expected: Expected, sample: pa.Table) -> None
     assert 0.04 <= found.lasted < 5.0
 
 
-MACHINE = {"processor": "one", "amx": False, "bf16": True}
 OVERLOAD: Json = {
     "case": "overload",
     "machine": MACHINE,

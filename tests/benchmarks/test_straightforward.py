@@ -54,7 +54,7 @@ def test_the_profile_covers_all_of_a_run():
 def test_ratios_are_taken_round_by_round():
     plain, sparse = "straightforward, penalty on all rows", "straightforward, penalty on every 4th step"
     rates = {"bf16": [300.0, 30.0], "fp32": [150.0, 15.0], plain: [100.0, 10.0], sparse: [110.0, 11.0]}
-    text = table([{"what": "rates", "dataset": "adult", "rates": rates}])
+    text = table([{"what": "rates", "dataset": "adult", "machine": toys.MACHINE, "rates": rates}])
     ours, single, *_ = text.splitlines()[2:]
-    assert "| 3.00 | pass |" in ours
+    assert "| 3.00 | pass | one, bf16 |" in ours
     assert "| 1.50 | miss |" in single

@@ -8,6 +8,8 @@ import pyarrow as pa
 from benchmarks.datasets import Inner, Split
 from benchmarks.measures import PROTOCOL
 
+MACHINE = {"processor": "one", "amx": False, "bf16": True}
+
 
 def table(rows: int = 600, seed: int = 0) -> pa.Table:
     """Return numbers that depend on each other, two that are often equal, a category and a label."""
@@ -40,6 +42,7 @@ def quality_row(model: str = "fingan", seed: int = 0, **metrics: float) -> dict:
     """Return a result of the quality benchmark; every metric has the reference 0.5."""
     named = {n: {"value": v, "reference": 0.5, "interval": [v - 0.01, v + 0.01]} for n, v in metrics.items()}
     row = {"dataset": "adult", "model": model, "seed": seed, "protocol": PROTOCOL, "metrics": named}
+    row["machine"] = MACHINE
     if model != "permuted columns":
         training = {"seconds": 540.0, "steps": 9000, "rows_per_second": 7000.0}
         row |= {"seconds": 600, "workers": 2, "set": [], "candidates": 4, "training": training}
