@@ -121,8 +121,7 @@ def start(
     dtype = torch.float64 if config.compute.precision == "fp64" else torch.float32
     autocast = uses_bf16(config, device)
     label = _label(encoder, config.data.target)
-    units = [_names(encoder, unit.columns) for unit in encoder.units]
-    conditioning = conditioning_of(config, units, label, config.data.target)
+    conditioning = conditioning_of(config, encoder.unit_names(), label, config.data.target)
     source = BatchSource(
         prepared.encoded, encoder.layout, config, conditioning, reducer.rank, reducer.world, device, dtype
     )
@@ -136,11 +135,6 @@ def start(
         checkpoints=checkpoints,
         autocast=autocast,
     )
-
-
-def _names(encoder: TableEncoder, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a unit's columns with those that only repeat them."""
-    return columns + tuple(name for name, source in encoder.aliases.items() if source in columns)
 
 
 def _calibrated(prepared: Prepared, result: TrainResult, rows: int) -> Engine:

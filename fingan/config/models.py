@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -113,6 +114,12 @@ class ConditioningConfig(Section):
     unconditional_share: float = Field(
         0.8, ge=0.0, le=1.0, description="share of training rows with nothing given"
     )
+
+    def covers(self, names: Collection[str]) -> bool:
+        """Whether training gives the network what these columns, which are given together, hold."""
+        if self.unconditional_share == 1.0 or self.columns == "none":
+            return False
+        return self.columns == "any" or not set(self.columns).isdisjoint(names)
 
 
 MOST_CANDIDATES = 64

@@ -15,7 +15,6 @@ union is the survey of the whole table.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,11 +71,6 @@ class Survey:
     def rows_to_fit(self) -> pa.Table:
         """Return the sample, and after it the witnesses."""
         return pa.concat_tables([self.sample, self.witnesses])
-
-
-def sampling_error(sample: int, confidence: float = 0.999) -> float:
-    """Return the largest error of a share or a quantile that is read from a sample of so many rows."""
-    return math.sqrt(math.log(2.0 / (1.0 - confidence)) / (2.0 * sample))
 
 
 def sample_places(first: int, rows: int, total: int, seed: int) -> Int64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from fingan.encoding.base import (
 )
 from fingan.encoding.grouping import balanced_groups, mean_profiles
 from fingan.encoding.guide import Guide
-from fingan.errors import ConditionError, DataError, nearest
+from fingan.errors import BundleError, DataError, nearest
 from fingan.types import Bool, Float32, Float64, Int32, Int64, Json
 
 WIDTH_CAP = 128
@@ -140,29 +140,6 @@ class CategoryEncoder:
         seen: Bool = pc.is_in(whole, value_set=self.levels).to_numpy(zero_copy_only=False)
         return seen | missing_of(whole) if self.missing else seen
 
-    def locate(self, value: Any) -> int:
-        """Return the code of one value (None: null), for a condition.
-
-        Args:
-            value: of the column's type, or text that reads as such.
-
-        Raises:
-            ConditionError: a value that the training rows do not have; names the nearest.
-        """
-        try:
-            # Arrow would cut the fraction of a float without a word.
-            fraction = isinstance(value, float) and pa.types.is_integer(self.type) and value % 1 != 0
-            single = pa.array([str(value) if fraction else value], type=self.type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            try:
-                single = pa.array([str(value)]).cast(self.type)
-            except pa.ArrowException:
-                raise ConditionError(self._unseen(value)) from None
-        try:
-            return int(self.codes_of(single)[0])
-        except DataError as error:
-            raise ConditionError(str(error)) from None
-
     def decode(self, fields: Sequence[np.ndarray], spare: Float64) -> pa.Array:
         """Return the levels of codes [B]; `spare` chooses inside a group (see `ColumnEncoder`)."""
         codes = fields[0]
@@ -183,10 +160,19 @@ class CategoryEncoder:
 
     @classmethod
     def from_state(cls, document: Json, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Rebuild from `state`."""
+        """Rebuild from `state`.
+
+        Raises:
+            BundleError: levels without a code each, or codes that leave some out.
+        """
         levels = _from_text(pa.array(document["levels"], pa.string()), arrow_type(document["type"]))
-        missing = int(document["missing"])
-        return cls(document["column"], document["kind"], levels, arrays["counts"], arrays["code"], missing)
+        missing, counts, code = int(document["missing"]), arrays["counts"], arrays["code"]
+        steps = np.diff(code, prepend=code[:1])
+        if counts.shape != (len(levels),) or code.shape != counts.shape or code[:1].any():
+            raise BundleError(f"column {document['column']!r} has not one code for each level")
+        if ((steps < 0) | (steps > 1)).any():
+            raise BundleError(f"column {document['column']!r} has codes that leave some out")
+        return cls(document["column"], document["kind"], levels, counts, code, missing)
 
     def _unseen(self, value: object) -> str:
         shown = [str(level) for level in self.levels.slice(0, _SHOWN).to_pylist()]

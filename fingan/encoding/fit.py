@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import pyarrow as pa
 
@@ -103,16 +104,28 @@ def _copies(
     table: pa.Table, schema: TableSchema, coded: Mapping[str, Coded], names: Sequence[str]
 ) -> list[CopyUnit]:
     """Return units for the columns that repeat another one in a share of the rows, sources first."""
+
+    @cache
+    def encoder_of(name: str) -> ColumnEncoder:
+        return NumberEncoder.fit(name, schema.column(name).kind, table[name])
+
+    def numeric(name: str) -> bool:
+        return "numeric" in [spec.kind for spec in encoder_of(name).fields]
+
     units = []
     for equal in equal_columns(table, coded, names):
+        # Nulls, and numbers that fall together on the lattice, may leave a source too few values.
+        sources = tuple(filter(numeric, equal.sources))
+        if not sources:
+            continue
         column = table[equal.target]
         heavy = heavy_values(column)
-        own = column.filter(pa.array(copied_from(table, equal.target, equal.sources, heavy) == 0))
+        own = column.filter(pa.array(copied_from(table, equal.target, sources, heavy) == 0))
         if len(own) == own.null_count:
             continue
-        encoder = NumberEncoder.fit(equal.target, schema.column(equal.target).kind, column)
+        encoder = encoder_of(equal.target)
         if [spec.kind for spec in encoder.fields] == ["numeric"]:
-            units.append(CopyUnit.fit(table, encoder, equal.sources, heavy))
+            units.append(CopyUnit.fit(table, encoder, sources, heavy))
     return units
 
 

@@ -64,7 +64,7 @@ class Pieces:
             self._atoms_only = bool((low == high).all())
 
     @classmethod
-    def fit(cls, values: Values, missing: Bool, *, lattice_step: int | None) -> Self:
+    def from_counts(cls, distinct: Values, counts: Int64, missing: int, *, lattice_step: int | None) -> Self:
         """Cut a distribution into pieces.
 
         A value seen at least 3 times is an atom, and so is every value when there are no
@@ -73,21 +73,11 @@ class Pieces:
         the rows (at least 8 rows), finer towards both ends, where densities change most.
 
         Args:
-            values: [N] int64 (lattice) or finite float64; anything where `missing`.
-            missing: [N] True where there is no value.
+            distinct: ascending int64 (lattice) or finite float64 [U], at least one.
+            counts: rows of each [U].
+            missing: rows without a value.
             lattice_step: positive common divisor of all differences, or None for float64.
-
-        Raises:
-            DataError: no value at all.
         """
-        distinct, counts = np.unique(values[~missing], return_counts=True)
-        if not distinct.size:
-            raise DataError("a distribution needs at least one value, got none; drop the column")
-        return cls.from_counts(distinct, counts, int(missing.sum()), lattice_step=lattice_step)
-
-    @classmethod
-    def from_counts(cls, distinct: Values, counts: Int64, missing: int, *, lattice_step: int | None) -> Self:
-        """Cut a distribution given as ascending distinct values [U] and their counts [U]."""
         few = distinct.size <= ALL_ATOMS_AT_MOST
         all_atoms = few and (lattice_step is not None or repeats(distinct.size, int(counts.sum())))
         atom = (counts >= ATOM_COUNT) | all_atoms

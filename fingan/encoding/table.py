@@ -111,6 +111,14 @@ class TableEncoder:
         """Return the training shares of the codes of each categorical field."""
         return [spec.frequencies for unit in self.units for spec in unit.fields if spec.kind == "category"]
 
+    def unit_names(self) -> list[tuple[str, ...]]:
+        """Return the columns of each unit, with those that only repeat them."""
+        repeated = self.aliases.items()
+        return [
+            unit.columns + tuple(name for name, source in repeated if source in unit.columns)
+            for unit in self.units
+        ]
+
     def unit_of(self, column: str) -> int | None:
         """Return the number of the unit that learns `column`; None for an identifier.
 

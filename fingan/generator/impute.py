@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,17 @@ from fingan.data.schema import TableSchema
 from fingan.encoding.conditions import from_gaps
 from fingan.encoding.table import Given
 from fingan.generator.engine import BLOCK, Engine
+from fingan.generator.packed import check_given
 from fingan.types import Bool, Float64, Int64
+
+if TYPE_CHECKING:
+    from fingan.generator.model import Generator
 
 ROUNDS = 64
 """Draws of a gap: where null was a value in training a draw may be null, and is drawn again."""
 
 
-def impute(engine: Engine, table: object, columns: Collection[str] | None, seed: int) -> pa.Table:
+def impute(generator: Generator, table: object, columns: Collection[str] | None, seed: int) -> pa.Table:
     """Return the table with the nulls of `columns` (None: of all columns) filled, all else untouched.
 
     A gap stays null only where 64 draws all were: in a column that was (nearly) always null in
@@ -30,13 +35,16 @@ def impute(engine: Engine, table: object, columns: Collection[str] | None, seed:
         ConfigError: an unknown column.
         SchemaMismatch: other columns than those of the training table.
         DataError: a known value that the encoder cannot take.
+        ConditionError: known values of a column that training never gave.
     """
+    engine = generator.engine
     schema = engine.encoder.schema
     names = frozenset(schema.names if columns is None else columns)
     for name in names:
         schema.column(name)
     rows = conform(read_table(table, schema), _with_gaps(schema, names)).combine_chunks()
     rows = _share_aliases(rows, engine.encoder.aliases, names)
+    _check_known(generator, rows, names)
     for attempt in range(ROUNDS):
         gaps = _gaps(rows, names)
         index = np.flatnonzero(gaps)
@@ -45,6 +53,16 @@ def impute(engine: Engine, table: object, columns: Collection[str] | None, seed:
         drawn = _draw(engine, rows.filter(pa.array(gaps)), index, names, seed, attempt)
         rows = _fill(rows, drawn, gaps, names)
     return rows.cast(schema.arrow())
+
+
+def _check_known(generator: Generator, rows: pa.Table, names: Collection[str]) -> None:
+    """Refuse rows to fill where a column is known that may not be given."""
+    encoder = generator.engine.encoder
+    gaps = _gaps(rows, names)
+    if gaps.any():
+        filled = rows.filter(pa.array(gaps))
+        learned = [name for name in rows.column_names if encoder.unit_of(name) is not None]
+        check_given(generator, [n for n in learned if n not in names or filled[n].null_count < len(filled)])
 
 
 def _with_gaps(schema: TableSchema, names: Collection[str]) -> TableSchema:

@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 
 from fingan.data.schema import TableSchema
 from fingan.evaluation.frame import NUMERIC_KINDS, numbers
-from fingan.types import Float32, Json
+from fingan.types import Float32, Float64, Json
 
 MOST_CLASSES = 10
 """A label of so many values is one of classes."""
 
 FEWEST_ROWS = 5
 """A category needs so many rows for a number of its own; rarer ones share one."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class TreeInputs:
         for place, name in enumerate(self.columns):
             column = rows.column(name)
             chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-            out[:, place] = self._ranks(name, chunked) if name in self.levels else numbers(chunked)
+            out[:, place] = self._ranks(name, chunked) if name in self.levels else _cut(numbers(chunked))
         return out
 
     def _ranks(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
@@ -84,6 +86,11 @@ class TreeInputs:
         """Rebuild from `state`."""
         levels = {name: pa.array(values, pa.string()) for name, values in document["levels"].items()}
         return cls(tuple(document["columns"]), levels)
+
+
+def _cut(values: Float64) -> Float64:
+    """Return numbers as single precision can hold them: trees refuse infinities."""
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def _levels(column: pa.ChunkedArray) -> pa.Array:

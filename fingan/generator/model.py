@@ -48,6 +48,12 @@ class Generator:
         """The columns of the generated rows."""
         return self.engine.encoder.schema
 
+    @property
+    def conditionable(self) -> frozenset[str]:
+        """Columns whose values may be given: the network has learned what follows from them."""
+        conditioning, units = self.config.conditioning, self.engine.encoder.unit_names()
+        return frozenset(name for names in units if conditioning.covers(names) for name in names)
+
     def sample(
         self,
         rows: int,
@@ -86,7 +92,7 @@ class Generator:
 
         Raises:
             ConfigError: a count, seed or column that does not fit.
-            ConditionError: a condition that no row can meet.
+            ConditionError: a condition that no row can meet, or of a column that training never gave.
         """
         check_whole(rows=rows, offset=offset, seed=seed, threads=threads)
         if threads < 1:
@@ -135,12 +141,13 @@ class Generator:
         Raises:
             ConfigError: an unknown column.
             SchemaMismatch: other columns than those of the training table.
-            DataError: a known value that was never seen in training.
+            DataError: a known value that was never seen in training, or (`ConditionError`) that is
+                given of a column that training never gave.
         """
         from fingan.generator.impute import impute
 
         check_whole(seed=seed)
-        return impute(self.engine, table, columns, seed)
+        return impute(self, table, columns, int(seed))
 
     def save(self, path: str | Path) -> None:
         """Write the generator as a bundle directory, whole or not at all."""

@@ -9,16 +9,16 @@ Letters: B rows, K candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
 
 from fingan.config import MOST_CANDIDATES
 from fingan.encoding.conditions import Where
-from fingan.errors import ConfigError, UserError
+from fingan.errors import ConditionError, ConfigError, UserError
 from fingan.generator.engine import BLOCK, Ask, Condition, Engine, RawRows, Stretch, filled
 from fingan.generator.resampling import GROUP, chosen
 from fingan.rng import numpy_generator
@@ -116,7 +116,7 @@ def prepare_piece(generator: Generator, piece: Piece) -> PreparedPiece:
 
     Raises:
         ConfigError: a number, seed or column that does not fit.
-        ConditionError: a condition that no row can meet.
+        ConditionError: a condition that no row can meet, or of a column that training never gave.
     """
     check_whole(seed=piece.seed, first=piece.first, last=piece.last)
     if piece.last < piece.first:
@@ -125,11 +125,15 @@ def prepare_piece(generator: Generator, piece: Piece) -> PreparedPiece:
         raise ConfigError(f"rows + offset must be at most 2^48, got {piece.last}")
     configured = generator.config.sampling.candidates
     candidates = configured if piece.candidates is None else piece.candidates
-    if not 1 <= candidates <= MOST_CANDIDATES:
-        raise ConfigError(f"candidates must be from 1 to {MOST_CANDIDATES}, got {candidates}")
-    condition = Where.parse(generator.engine.encoder, piece.where).block if piece.where else None
+    if not _whole(candidates) or not 1 <= candidates <= MOST_CANDIDATES:
+        raise ConfigError(f"candidates must be from 1 to {MOST_CANDIDATES}, got {candidates!r}")
+    condition = None
+    if piece.where:
+        condition = Where.parse(generator.engine.encoder, piece.where).block
+        check_given(generator, piece.where)
     candidates = candidates if generator.density is not None else 1
-    return PreparedPiece(piece.seed, piece.first, piece.last, condition, candidates)
+    # NumPy's whole numbers would name other streams of random numbers.
+    return PreparedPiece(int(piece.seed), int(piece.first), int(piece.last), condition, int(candidates))
 
 
 def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list[pa.RecordBatch | UserError]:
@@ -158,6 +162,22 @@ def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list
     return [results[number] for number in range(len(pieces))]
 
 
+def check_given(generator: Generator, columns: Collection[str]) -> None:
+    """Refuse to give values of columns that training never gave: the rest of the row would not heed them.
+
+    Raises:
+        ConditionError: names the column.
+    """
+    for column in sorted(set(columns) - generator.conditionable):
+        conditioning = generator.config.conditioning
+        share = "" if conditioning.unconditional_share < 1.0 else " and conditioning.unconditional_share 1"
+        raise ConditionError(
+            f"column {column!r} cannot be given: the generator was trained with conditioning.columns "
+            f"{conditioning.columns!r}{share}, so the other columns would not follow it; train anew with "
+            "conditioning.columns 'any', or with a list that names the column, and a share below 1"
+        )
+
+
 def check_whole(**values: object) -> None:
     """Refuse anything but whole numbers from 0 to 2^63 − 1.
 
@@ -165,8 +185,13 @@ def check_whole(**values: object) -> None:
         ConfigError: names the argument.
     """
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        if not _whole(value) or not 0 <= value < 1 << 63:
             raise ConfigError(f"{name} must be a whole number from 0 to 2^63 - 1, got {value!r}")
+
+
+def _whole(value: object) -> TypeGuard[int]:
+    """Whether a number is whole, NumPy's too; a truth value is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

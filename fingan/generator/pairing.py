@@ -112,7 +112,7 @@ class PairSweep:
         places = [place for place in range(len(self._cuts)) if place != group]
         pairs = list(itertools.combinations(places, 2))
         if len(pairs) > MOST_PAIRS:
-            pairs = self._most_off(pairs, known)
+            pairs = self._most_off(pairs, known, pool)
         self._known = {
             pair: np.bincount(joint_cells(self._cuts, known, *pair), minlength=_size(self._cuts, pair))
             for pair in pairs
@@ -133,18 +133,18 @@ class PairSweep:
         used = {pair: table for pair, table in self._tables.items() if table.any()}
         return PairRaking(self._cuts, tuple(used), np.concatenate([np.zeros(0), *used.values()]))
 
-    def _most_off(self, pairs: Sequence[Pair], bins: Sequence[Int64]) -> list[Pair]:
-        """Return the pairs whose shares differ most, beyond chance, between some real and made rows."""
+    def _most_off(self, pairs: Sequence[Pair], bins: Sequence[Int64], pool: Pool) -> list[Pair]:
+        """Return the pairs whose shares differ most, beyond chance, between some real and kept rows."""
         # Every so-manieth row: real ones may lie in an order.
-        real, made = (
-            [column[:: max(1, column.size // LOOK_ROWS)] for column in side] for side in (bins, self._bins)
-        )
+        every = max(1, bins[0].size // LOOK_ROWS)
+        real = [column[::every] for column in bins]
+        every = max(1, int(pool.kept.sum()) // LOOK_ROWS)
+        made, kept = [column[::every] for column in self._bins], pool.kept[::every]
 
         def off(pair: Pair) -> float:
             size = _size(self._cuts, pair)
-            known, own = (
-                np.bincount(joint_cells(self._cuts, s, *pair), minlength=size) for s in (real, made)
-            )
+            known = np.bincount(joint_cells(self._cuts, real, *pair), minlength=size)
+            own = np.bincount(joint_cells(self._cuts, made, *pair), kept, size)
             return float(known @ np.abs(_step(known, own, LOOK_FEWEST)))
 
         return sorted(sorted(pairs, key=off, reverse=True)[:MOST_PAIRS])

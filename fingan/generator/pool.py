@@ -25,6 +25,11 @@ class Pool:
         self._weight = scaled_weights(log_weight, kept)
         self._kept = np.minimum(self._weight, 1.0)
 
+    @property
+    def kept(self) -> Float64:
+        """Probability [M · C] with which each candidate is kept, those of a group side by side."""
+        return self._kept.ravel()
+
     def counts(self, cells: Int64, size: int) -> Float64:
         """Return how many rows of each cell are kept [Q], on average.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fingan.errors import BundleError
 from fingan.generator.binning import bin_columns, cut_columns, joint_cells, number_of_bins
 from fingan.generator.pairing import PairRaking, PairSweep
 from fingan.generator.pool import Pool
@@ -68,10 +69,16 @@ class Raking:
         """Read what `arrays` gave.
 
         Raises:
-            BundleError: pairs that do not fit the columns.
+            BundleError: corrections that do not fit the columns or their bins.
         """
         cuts = tuple(arrays[f"cuts.{i}"] for i in range(columns))
         tables = tuple(arrays[f"table.{i}"] for i in range(columns))
+        if group is not None and not 0 <= group < columns:
+            raise BundleError("its density ratio rakes within the classes of a column that is not there")
+        classes = 1 if group is None else number_of_bins(cuts[group])
+        shapes = [(classes, number_of_bins(own)) for own in cuts]
+        if any(own.ndim != 1 for own in cuts) or [table.shape for table in tables] != shapes:
+            raise BundleError("its density ratio has not one correction for each bin of a column")
         return cls(cuts, tables, group, PairRaking.from_arrays(arrays, columns))
 
 

@@ -124,7 +124,9 @@ def raked_rows(real: Float32, label: int | None, candidates: int) -> int:
 
 
 def _label(inputs: TreeInputs, target: str | None) -> int | None:
-    """Return the column of a label of a few classes; None for none."""
-    if target is None or not 2 <= len(inputs.levels.get(target, ())) <= MOST_CLASSES:
+    """Return the column of a label of a few classes; None for none, or where there is no other column."""
+    if target is None or len(inputs.columns) < 2:
+        return None
+    if not 2 <= len(inputs.levels.get(target, ())) <= MOST_CLASSES:
         return None
     return inputs.columns.index(target)

@@ -1,8 +1,9 @@
 """The stored sample of a bundle: proof that it still gives the rows that it gave when it was saved.
 
 A change of library, processor or code may change rows that no hash of files can notice. So a
-bundle keeps, for sixteen rows of a fixed seed, the network's raw output, the calibrated fields
-and a digest of the decoded rows (not the rows).
+bundle keeps, for sixteen rows of a fixed seed, the network's raw output, the calibrated fields,
+a digest of the decoded rows (not the rows) and, where rows are chosen among candidates, their log
+ratios and which of some candidates are kept.
 """
 
 from __future__ import annotations
@@ -11,34 +12,48 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from fingan.generator.engine import BLOCK, Engine, RawRows
+from fingan.generator.resampling import GROUP, chosen
 from fingan.rng import torch_generator
+from fingan.types import Float64, Int64
+
+if TYPE_CHECKING:
+    from fingan.generator.model import Generator
 
 ROWS = 16
 TOLERANCE = {False: 1e-3, True: 0.15}
 """Largest difference of outputs in fp32 and in bf16, relative to the largest output."""
 
+RATIO_TOLERANCE = 1e-3
+"""Largest difference of log ratios."""
 
-def record(engine: Engine) -> tuple[dict[str, np.ndarray], str]:
+
+def record(generator: Generator) -> tuple[dict[str, np.ndarray], str]:
     """Return the arrays of the stored sample and the digest of its rows."""
+    engine = generator.engine
     raw = _raw(engine)
     u = engine.calibration.u(raw[:, : engine.encoder.layout.numeric].T)
     rows = replace(engine.rows(0, range(1), None, "replay").cut(0, ROWS), u=u)
     arrays = {"raw": raw, "u": u, "codes": rows.codes, "spare": rows.spare}
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(engine, rows)
+    decoded = _decoded(engine, rows)
+    if generator.density is not None:
+        arrays |= {"ratio": generator.density(decoded), "kept": _kept()}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(decoded)
 
 
-def difference(engine: Engine, arrays: Mapping[str, np.ndarray], digest: object) -> str:
-    """Say what an engine does otherwise than the stored sample; an empty string when nothing.
+def difference(generator: Generator, arrays: Mapping[str, np.ndarray], digest: object) -> str:
+    """Say what a generator does otherwise than the stored sample; an empty string when nothing.
 
-    Network and calibration are compared within a tolerance, because the last bits differ
+    Network, calibration and ratios are compared within a tolerance, because the last bits differ
     between processors; decoding starts from the stored fields and must give the same rows.
     """
+    engine = generator.engine
     tolerance = TOLERANCE[engine.autocast]
     stored, raw = arrays["raw"], _raw(engine)
     scale = max(1.0, float(np.abs(stored).max(initial=0.0)))
@@ -47,8 +62,18 @@ def difference(engine: Engine, arrays: Mapping[str, np.ndarray], digest: object)
     numeric = engine.encoder.layout.numeric
     if not np.allclose(engine.calibration.u(stored[:, :numeric].T), arrays["u"], rtol=0.0, atol=1e-6):
         return "its calibration gives other values"
-    rows = RawRows(arrays["u"], arrays["codes"], arrays["spare"], {})
-    return "" if _digest(engine, rows) == digest else "its encoder gives other rows"
+    decoded = _decoded(engine, RawRows(arrays["u"], arrays["codes"], arrays["spare"], {}))
+    if _digest(decoded) != digest:
+        return "its encoder gives other rows"
+    return "" if generator.density is None else _other_choice(generator.density(decoded), arrays)
+
+
+def _other_choice(ratio: Float64, arrays: Mapping[str, np.ndarray]) -> str:
+    """Say whether other rows would be chosen among candidates than when the bundle was saved."""
+    if "kept" not in arrays or not np.array_equal(arrays["kept"], _kept()):
+        return "it was saved by a version of fingan that chose among candidates in another way"
+    same = np.allclose(ratio, arrays["ratio"], rtol=0.0, atol=RATIO_TOLERANCE)
+    return "" if same else "its ratio of densities gives other values"
 
 
 def _raw(engine: Engine) -> np.ndarray:
@@ -58,8 +83,16 @@ def _raw(engine: Engine) -> np.ndarray:
     return np.concatenate([raw.numbers, raw.logits])[:, :ROWS].T
 
 
-def _digest(engine: Engine, rows: RawRows) -> str:
-    batch = engine.decode(rows, np.arange(rows.spare.shape[1], dtype=np.int64), 0)
+def _kept() -> Int64:
+    """Return which of a group's candidates are kept, for ratios that are the same everywhere."""
+    return chosen(np.arange(2 * GROUP)[None] % 7 / 2.0, np.array([0.5]), GROUP)
+
+
+def _decoded(engine: Engine, rows: RawRows) -> pa.RecordBatch:
+    return engine.decode(rows, np.arange(rows.spare.shape[1], dtype=np.int64), 0)
+
+
+def _digest(batch: pa.RecordBatch) -> str:
     texts = [[_text(value) for value in column.to_pylist()] for column in _plain(batch)]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 

@@ -23,6 +23,17 @@ from fingan.registry.bundle import Bundle, read_bundle, write_bundle
 from fingan.rng import torch_generator
 from fingan.types import Json
 
+INCONSISTENT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a forged or damaged bundle, whose checksums agree, may end in."""
+
 
 def save_generator(generator: Generator, path: str | Path) -> None:
     """Write a bundle; it holds no training row and no identifier.
@@ -32,7 +43,7 @@ def save_generator(generator: Generator, path: str | Path) -> None:
     """
     engine = generator.engine
     encoder, arrays = engine.encoder.state()
-    sample, digest = record(engine)
+    sample, digest = record(generator)
     documents: dict[str, Json | str] = {
         "schema": generator.schema.to_mapping(),
         "encoder": encoder,
@@ -100,10 +111,10 @@ def load(path: str | Path, device: str = "cpu") -> Generator:
     where, bundle = torch.device(device), read_bundle(path)
     try:
         generator = _rebuild(bundle, where)
-        problem = difference(generator.engine, bundle.group("replay"), bundle.manifest.fields.get("replay"))
+        problem = difference(generator, bundle.group("replay"), bundle.manifest.fields.get("replay"))
     except FinganError as error:
         raise BundleError(f"bundle {path} cannot be read: {error}") from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except INCONSISTENT as error:
         raise BundleError(f"bundle {path} is inconsistent: {error}; fetch it again or train anew") from error
     if problem:
         raise BundleError(

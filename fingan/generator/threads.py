@@ -14,7 +14,11 @@ import torch
 
 
 class OneThread:
-    """Sets torch to one thread while anybody is inside; the last one out puts back what was set."""
+    """Sets torch to one thread while anybody is inside; the last one out puts back what was set.
+
+    The setting is partly the thread's own, and a thread that leaves before others cannot change its
+    own alone: it stays at one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

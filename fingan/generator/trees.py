@@ -95,7 +95,17 @@ def _trees(document: Any) -> list[Json]:
 
 
 def _check(document: Any, columns: int) -> None:
-    """Refuse trees whose nodes lead back, out of the tree, or to columns that are not there."""
+    """Refuse trees whose nodes lead back, out of the tree, or to columns that are not there.
+
+    XGBoost takes the numbers of trees, and of the class that each belongs to, as they are.
+    """
+    learner, trees = document["learner"], _trees(document)
+    model = learner["gradient_booster"]["model"]
+    classes = max(1, int(learner["learner_model_param"]["num_class"]))
+    named = [tree["id"] for tree in trees] == list(range(len(trees)))
+    owners = model["tree_info"]
+    if not named or len(owners) != len(trees) or not all(0 <= owner < classes for owner in owners):
+        raise BundleError("its density ratio has trees that belong to no class")
     for tree in _trees(document):
         node = np.arange(len(tree["left_children"]))
         sides = np.array([tree["left_children"], tree["right_children"]], dtype=np.int64)

@@ -47,8 +47,7 @@ class Served:
     def description(self) -> Json:
         """Return what `GET /v1/models/{model}` tells of a version."""
         generator = self.generator
-        conditionable = generator.config.conditioning.columns
-        given = set(generator.schema.names) if conditionable == "any" else set(conditionable)
+        conditionable = generator.conditionable
         return {
             "name": self.name,
             "version": self.version,
@@ -63,8 +62,7 @@ class Served:
                     "kind": column.kind,
                     "type": str(column.arrow_type),
                     "nullable": column.nullable,
-                    "conditionable": column.name in given
-                    and generator.engine.encoder.unit_of(column.name) is not None,
+                    "conditionable": column.name in conditionable,
                 }
                 for column in generator.schema.columns
             ],

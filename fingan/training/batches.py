@@ -222,8 +222,8 @@ def conditioning_of(
     chosen = config.conditioning.columns
     named = set(chosen) if isinstance(chosen, tuple) else set()
     favoured = named | ({target} if target is not None else set())
-    eligible = [chosen == "any" or bool(named & set(columns)) for columns in units]
-    allowed = label is not None and eligible[label[1]] and config.conditioning.unconditional_share < 1.0
+    eligible = [config.conditioning.covers(columns) for columns in units]
+    allowed = label is not None and eligible[label[1]]
     return Conditioning(
         eligible=torch.tensor(eligible, dtype=torch.bool),
         favoured=torch.tensor([bool(favoured & set(columns)) for columns in units], dtype=torch.float32),

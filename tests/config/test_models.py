@@ -102,6 +102,21 @@ def test_steps_alone_may_end_the_training():
     assert TrainingConfig(steps=10, time_budget=None).time_budget is None
 
 
+@pytest.mark.parametrize(
+    ("values", "covered"),
+    [
+        ({}, True),
+        ({"columns": "none"}, False),
+        ({"columns": ["age"]}, True),
+        ({"columns": ["zip"]}, False),
+        ({"unconditional_share": 1.0}, False),
+    ],
+)
+def test_columns_that_training_gives(values, covered):
+    conditioning = Config.model_validate({"conditioning": values}).conditioning
+    assert conditioning.covers(("years", "age")) is covered
+
+
 def test_columns_that_may_be_given_are_any_none_or_a_list():
     for value, expected in (("any", "any"), ("none", "none"), (["a", "b"], ("a", "b"))):
         config = Config.model_validate({"conditioning": {"columns": value}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,15 @@ from scipy import stats
 
 from fingan.data import survey
 from fingan.data.parts import open_parts
-from fingan.data.survey import Survey, Tally, merge, sample_places, sampling_error, survey_part
+from fingan.data.survey import Survey, Tally, merge, sample_places, survey_part
 from tests.encoding.tables import mixed
 
 TABLE = mixed(rows=160).append_column("small", pa.array(np.arange(160) % 11 - 5, pa.int8()))
+
+
+def sampling_error(sample: int, confidence: float = 0.999) -> float:
+    """Return the largest error of a share or a quantile that is read from a sample of so many rows."""
+    return math.sqrt(math.log(2.0 / (1.0 - confidence)) / (2.0 * sample))
 
 
 def cut(table: pa.Table, ends: Sequence[int], seed: int, sample_rows: int) -> list[Survey]:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingan.encoding.category import WIDTH_CAP, CategoryEncoder
-from fingan.errors import ConditionError, DataError
+from fingan.errors import BundleError, DataError
 from fingan.rng import numpy_generator
 
 
@@ -140,18 +140,20 @@ def test_unseen_levels_are_refused_or_clamped():
         encoder.encode(pa.array([None], pa.string()))
 
 
-def test_locate_for_conditions():
-    text = CategoryEncoder.fit("city", "category", pa.array(["Paris", "Paris", "Rome", None]))
-    assert [text.locate(v) for v in ("Paris", "Rome", None)] == [0, 1, 2]
-    with pytest.raises(ConditionError, match=r"'Romo' is not among.*Did you mean 'Rome'\?"):
-        text.locate("Romo")
-    flag = CategoryEncoder.fit("flag", "boolean", pa.array([True, False, False]))
-    assert [flag.locate(v) for v in (True, "true", "false", False)] == [1, 1, 0, 0]
-    number = CategoryEncoder.fit("n", "category", pa.array([3, 4, 4]))
-    assert [number.locate(v) for v in (3, "3")] == [1, 1]
-    for wrong in ("x", 3.5, 5):
-        with pytest.raises(ConditionError, match="column 'n'"):
-            number.locate(wrong)
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"code": np.array([0, 2], np.int32)}, "codes that leave some out"),
+        ({"code": np.array([0, 10**9], np.int32)}, "codes that leave some out"),
+        ({"code": np.array([1, 0], np.int32)}, "not one code for each level"),
+        ({"code": np.array([0], np.int32)}, "not one code for each level"),
+        ({"counts": np.array([3], np.int64)}, "not one code for each level"),
+    ],
+)
+def test_a_forged_state_is_refused(arrays, words):
+    document, own = CategoryEncoder.fit("city", "category", pa.array(["Rome", "Paris", "Rome"])).state()
+    with pytest.raises(BundleError, match=words):
+        CategoryEncoder.from_state(document, {**own, **arrays})
 
 
 def test_a_type_without_levels_is_refused():

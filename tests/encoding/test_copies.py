@@ -55,6 +55,16 @@ def test_sources_come_before_what_repeats_them():
         assert all(source in done or source not in {c.target for c in copies} for source in copy.sources)
 
 
+def test_a_column_of_too_few_numbers_is_no_source():
+    """Twenty values and null are 21 levels, of which a number has 20: it is learned as a category."""
+    rng = np.random.default_rng(0)
+    target = np.where(rng.random(10_000) < 0.7, 0, rng.integers(1, 21, 10_000))
+    source = np.where(rng.random(10_000) < 0.5, target, rng.integers(0, 20, 10_000))
+    table = pa.table({"source": pa.array(source, mask=source == 20), "target": target})
+    encoder = fit_encoder(table, infer_schema(table))
+    assert encoder.layout.copies == ()
+
+
 def test_columns_without_repeats_are_no_copies():
     table = chain().select(["first", "kind"])
     assert fit_encoder(table, infer_schema(table)).layout.copies == ()

@@ -98,6 +98,19 @@ def test_a_tree_with_a_short_list_is_refused(ratio, name):
         DensityRatio.from_state(changed, arrays)
 
 
+@pytest.mark.parametrize(("name", "value"), [("id", 7), ("id", 0), ("tree_info", 10**6), ("tree_info", -1)])
+def test_trees_of_no_class_or_with_one_number_are_refused(ratio, name, value):
+    document, arrays = ratio.state()
+    changed = copy.deepcopy(document)
+    model = changed["trees"]["learner"]["gradient_booster"]["model"]
+    if name == "id":
+        model["trees"][1]["id"] = value
+    else:
+        model[name][1] = value
+    with pytest.raises(BundleError, match="belong to no class"):
+        DensityRatio.from_state(changed, arrays)
+
+
 def labelled(rows: int, seed: int, slope: float, classes: int = 2) -> np.ndarray:
     """Noise, the label's cause, and a label that follows it with the given slope."""
     rng = np.random.default_rng(seed)

@@ -47,6 +47,14 @@ def test_numbers_and_moments_are_numbers_and_categories_ranks_of_frequency():
     assert set(column["member"]) == {0, 1}
 
 
+def test_numbers_beyond_single_precision_stay_finite():
+    most = float(np.finfo(np.float32).max)
+    rows = pa.table({"x": pa.array([1.797e308, -1e39, 2.0, None], pa.float64())})
+    found = TreeInputs.fit(infer_schema(rows), rows).matrix(rows)[:, 0]
+    assert found[:3].tolist() == [most, -most, 2.0]
+    assert np.isnan(found[3])
+
+
 def test_unseen_categories_share_the_rank_of_rare_ones_and_state_survives_json():
     rows = table()
     inputs = TreeInputs.fit(infer_schema(rows), rows)

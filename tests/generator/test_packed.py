@@ -26,7 +26,7 @@ from fingan.generator.packed import BLOCKS_PER_BATCH, Piece, prepare_piece, samp
 from fingan.generator.resampling import GROUP, chosen
 from fingan.networks.tabular import build_generator
 from fingan.rng import numpy_generator, stream
-from tests.tiny import generator
+from tests.tiny import arrow, generator
 
 SPAN = BLOCK * BLOCKS_PER_BATCH
 CPU = torch.device("cpu")
@@ -313,6 +313,7 @@ def test_a_row_has_the_same_bits_in_all_places_and_beside_any_rows(conditional):
         (Piece(0, 5, 4), ConfigError, "last must be at least first, got 4 after 5"),
         (Piece(0, 0, 2**48 + 1), ConfigError, "2\\^48"),
         (Piece(0, 0, 1, candidates=65), ConfigError, "candidates must be from 1 to 64, got 65"),
+        (Piece(0, 0, 1, candidates=2.5), ConfigError, "candidates must be from 1 to 64, got 2.5"),
         (Piece(0, 0, 1, {"labl": "bad"}), ConfigError, "labl"),
         (Piece(0, 0, 1, {"label": "bda"}), ConditionError, "bda"),
     ],
@@ -320,6 +321,41 @@ def test_a_row_has_the_same_bits_in_all_places_and_beside_any_rows(conditional):
 def test_a_piece_is_checked_before_any_row(piece, error, words):
     with pytest.raises(error, match=words):
         prepare_piece(refined(), piece)
+
+
+def test_whole_numbers_may_be_numpys():
+    wanted = refined().sample(35, seed=3, offset=5, candidates=4)
+    found = refined().sample(np.int64(35), seed=np.uint64(3), offset=np.int32(5), candidates=np.int8(4))
+    assert found.equals(wanted)
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "refused"),
+    [
+        ("conditioning.columns=none", "label", "trained with conditioning.columns 'none'"),
+        ("conditioning.columns=[label, years]", "city", "conditioning.columns .'label', 'years'.,"),
+        ("conditioning.unconditional_share=1.0", "label", "and conditioning.unconditional_share 1,"),
+    ],
+)
+def test_what_training_never_gave_cannot_be_given(setting, given, refused):
+    made = generator(setting)
+    value = {"label": "bad", "city": "Oslo"}[given]
+    with pytest.raises(ConditionError, match=f"column '{given}' cannot be given.*{refused}"):
+        made.sample(5, where={given: value})
+    gaps = pa.table({"city": pa.array([None] * 3, pa.string())})
+    whole = arrow().slice(0, 3)
+    torn = whole.set_column(whole.schema.get_field_index("city"), "city", gaps["city"])
+    with pytest.raises(ConditionError, match="cannot be given"):
+        made.impute(torn, ["city"])
+    # What has no gap needs no row.
+    assert made.impute(whole, ["city"])["city"].to_pylist() == whole["city"].to_pylist()
+
+
+def test_named_columns_and_those_that_repeat_them_may_be_given():
+    made = generator("conditioning.columns=[label, years]")
+    assert made.conditionable == {"label", "age", "years"}
+    assert set(made.sample(20, where={"age": 40, "label": "bad"})["years"].to_pylist()) == {40}
+    assert "customer" not in generator().conditionable
 
 
 def test_a_piece_that_fails_does_not_spoil_the_others():

@@ -88,6 +88,32 @@ def test_of_many_pairs_those_most_off_are_corrected(monkeypatch: pytest.MonkeyPa
     assert sweeps(real[np.argsort(real[:, 0])], made).pairs == ((0, 1),)
 
 
+def test_the_pairs_most_off_are_those_of_kept_rows(monkeypatch: pytest.MonkeyPatch):
+    """What the choice has mended needs no correction, however far off the candidates are."""
+    monkeypatch.setattr(pairing, "MOST_PAIRS", 1)
+    real, made = rows(30_000, 0, 0.6), rows(160_000, 1, 0.3)
+    rng = np.random.default_rng(3)
+    # A fifth number that hangs a little on the fourth, which candidates do not have.
+    real = np.column_stack([real, rng.normal(size=len(real)) + 0.15 * real[:, 3]]).astype(np.float32)
+    made = np.column_stack([made, rng.normal(size=len(made))]).astype(np.float32)
+    flags = [*CATEGORICAL, False]
+
+    def most_off(log_weight: np.ndarray) -> tuple[tuple[int, int], ...]:
+        pool = Pool(log_weight.reshape(-1, K), 1)
+        pairs = PairSweep(real, flags, 2, made, pool)
+        pairs(pool)
+        return pairs.result().pairs
+
+    first, second = made[:, 0].astype(float), np.nan_to_num(made[:, 1].astype(float))
+
+    def log_density(correlation: float) -> np.ndarray:
+        rest = 1 - correlation**2
+        return -(first**2 - 2 * correlation * first * second + second**2) / (2 * rest) - np.log(rest) / 2
+
+    assert most_off(np.zeros(len(made))) == ((0, 1),)
+    assert most_off(log_density(0.6) - log_density(0.3)) == ((3, 4),)
+
+
 def test_arrays_survive_and_what_does_not_fit_the_columns_is_refused():
     made = rows(160_000, 1, 0.0)
     raking = sweeps(rows(30_000, 0, 0.6), made)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from fingan.errors import BundleError
 from fingan.generator.raking import Raking, fit_raking
 
 K = 4
@@ -75,3 +76,20 @@ def test_arrays_survive():
     raking = fit_raking(real, [False, True], 1, rows(4000, rng, 0.5), np.zeros((1000, K)), 1)
     again = Raking.from_arrays(raking.arrays(), 2, raking.group)
     assert np.array_equal(again(real), raking(real))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "group"),
+    [
+        ({"table.0": np.zeros((1, 2))}, None),
+        ({"cuts.0": np.zeros((2, 2), np.float32)}, None),
+        ({}, 2),
+        ({}, -1),
+        ({}, 1),
+    ],
+)
+def test_corrections_that_do_not_fit_are_refused(arrays, group):
+    real = rows(3000, np.random.default_rng(2))
+    raking = fit_raking(real, [False, True], None, real[:2000], np.zeros((500, K)), 1)
+    with pytest.raises(BundleError, match=r"not one correction for each bin|is not there"):
+        Raking.from_arrays(raking.arrays() | arrays, 2, group)

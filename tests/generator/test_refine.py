@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import safetensors.numpy
+from scipy.stats import ks_2samp
 
 from fingan import Synthesizer
 from fingan.data import infer_schema
 from fingan.errors import BundleError, ConfigError
+from fingan.fitting import finish, start
 from fingan.generator import BLOCK, Generator, load
 from fingan.generator.density import DensityRatio
 from fingan.generator.refine import (
@@ -26,6 +31,8 @@ from fingan.generator.refine import (
     raked_rows,
 )
 from fingan.generator.resampling import GROUP, chosen
+from fingan.preparation import prepare
+from tests.registry.helpers import forge
 from tests.tiny import RARE, SECRET, arrow, config, generator
 
 
@@ -158,6 +165,66 @@ def test_a_bundle_keeps_the_ratio(tmp_path):
     refined().save(tmp_path / "bundle")
     again = load(tmp_path / "bundle")
     assert again.sample(2000, seed=5).equals(refined().sample(2000, seed=5))
+
+
+def altered(bundle: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    """Alter an array of the stored sample and make the manifest match."""
+    file = "replay.safetensors"
+    arrays = safetensors.numpy.load((bundle / file).read_bytes())
+    arrays[name] = change(arrays[name])
+    forge(bundle, file, safetensors.numpy.save(arrays))
+    return bundle
+
+
+def test_another_choice_or_ratio_than_when_it_was_saved_does_not_replay(tmp_path):
+    for name in ("kept", "ratio"):
+        refined().save(tmp_path / name)
+    with pytest.raises(BundleError, match="that chose among candidates in another way"):
+        load(altered(tmp_path / "kept", "kept", lambda kept: kept[:, ::-1].copy()))
+    with pytest.raises(BundleError, match="ratio of densities gives other values"):
+        load(altered(tmp_path / "ratio", "ratio", lambda ratio: ratio + 0.01))
+
+
+def test_a_table_of_a_label_alone_has_no_ratio_of_labels():
+    rng = np.random.default_rng(0)
+    real, made = (
+        pa.table({"label": np.where(rng.random(n) < share, "yes", "no")})
+        for n, share in ((1000, 0.1), (400_000, 0.6))
+    )
+    density = fit_density(
+        lambda offset, rows: made.slice(offset, rows), infer_schema(real), real, None, "label", 4, 0, 1
+    )
+    assert density is not None
+    assert density.labels is None
+
+
+def test_rows_of_a_condition_are_kept_as_like_the_real_ones_of_it_as_without_refinement():
+    """The ratio knows nothing of conditions: it must not pull rows under one towards all rows."""
+    rng = np.random.default_rng(1)
+
+    def table(rows: int, bad: float) -> pa.Table:
+        label = rng.random(rows) < bad
+        amount = np.exp(rng.normal(np.where(label, 2.0, 0.0), 0.6, rows)).round(2)
+        return pa.table(
+            {
+                "amount": amount,
+                "fee": (amount * 0.1 + rng.normal(size=rows)).round(2),
+                "label": np.where(label, "bad", "good"),
+            }
+        )
+
+    real = table(4000, 0.1)
+    prepared = prepare(real, config("sampling.candidates=4", "training.steps=300", "network.width=64"))
+    made = finish(prepared, start(prepared).train())
+    assert made.density is not None
+    truth = real.filter(pc.equal(real["label"], "bad"))["amount"].to_numpy()
+
+    def distance(candidates: int) -> float:
+        rows = made.sample(4000, {"label": "bad"}, seed=1, candidates=candidates)
+        assert set(rows["label"].to_pylist()) == {"bad"}
+        return float(ks_2samp(rows["amount"].to_numpy(), truth).statistic)
+
+    assert distance(4) < distance(1) + 0.03
 
 
 def test_the_bundle_of_a_ratio_holds_no_training_row_either(tmp_path):

@@ -220,7 +220,7 @@ def test_moments_of_any_unit_and_span(unit, zone, seconds):
 def test_weeks_are_not_cut_into_bins_with_and_without():
     days = np.arange(200) * 7 + 19_700
     bins, text = moment_bins(int(days[0]), int(days[-1]), 7, pa.date32())
-    pieces = Pieces.fit(days, np.zeros(200, dtype=bool), lattice_step=7)
+    pieces = Pieces.from_counts(days, np.ones(200, dtype=np.int64), 0, lattice_step=7)
     found = shares(pieces, bins)
     assert found[:-1] == pytest.approx(found[0])
     assert len(text) == len(bins.shown)
