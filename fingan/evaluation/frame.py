@@ -20,6 +20,7 @@ from fingan.types import Float64, Int64
 
 NUMERIC_KINDS = ("number", "integer", "decimal", "date", "timestamp")
 MISSING = "(missing)"
+FURTHEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,13 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def numbers(column: pa.ChunkedArray) -> Float64:
-    """Read an ordered column as float64, NaN where missing."""
+    """Read an ordered column as float64, NaN where missing; cut where squares would be infinite."""
     if pa.types.is_date32(column.type):
         column = column.cast(pa.int32())
     elif pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    return np.clip(values, -FURTHEST, FURTHEST)
 
 
 def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...]]:

@@ -16,6 +16,9 @@ from fingan.evaluation.frame import Column, Frame
 from fingan.types import Float64, Int64
 
 LEVELS_AT_MOST = 256
+MOST = 1e30
+"""A number further from zero is a code for something else."""
+
 BOOSTING = "XGBoost"
 """What the boosted trees are called in results."""
 
@@ -129,7 +132,7 @@ def _plan(real: Column, pooled: Column, variant: Variant) -> _Plan:
         if seen.size <= LEVELS_AT_MOST:
             return _Plan(real.name, np.sort(seen), None, 0.0, False)
         return _Plan(real.name, np.sort(seen[:LEVELS_AT_MOST]), np.log1p(counts), 0.0, False)
-    known = real.values[~np.isnan(real.values)]
+    known = _within(real.values[~np.isnan(real.values)])
     fill = float(known.mean()) if known.size else 0.0
     return _Plan(real.name, None, None, fill, bool(np.isnan(pooled.number()).any()))
 
@@ -140,10 +143,17 @@ def _width(plan: _Plan) -> int:
     return plan.levels.size + (0 if plan.rarity is None else 2)
 
 
+def _within(values: Float64) -> Float64:
+    """Return numbers that stay finite in single precision when they are scaled: trees refuse infinities."""
+    return np.clip(values, -MOST, MOST)
+
+
 def _features(plan: _Plan, column: Column) -> Float64:
     if plan.levels is None:
         absent = np.isnan(column.number())
-        parts = [np.where(absent, plan.fill, column.number())] + ([absent.astype(float)] if plan.flag else [])
+        parts = [np.where(absent, plan.fill, _within(column.number()))] + (
+            [absent.astype(float)] if plan.flag else []
+        )
         return np.stack(parts, axis=1)
     codes = column.code()
     features = np.zeros((codes.size, _width(plan)))

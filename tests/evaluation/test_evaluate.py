@@ -183,3 +183,17 @@ def test_a_target_that_no_other_row_knows():
     report = evaluate(tables[0], synthetic, schema, target="grade", sections=["fidelity"])
     assert "no row of a table has a known 'grade'" in report.omitted["class_rate_error"]
     assert report["validity"].value == 0
+
+
+def test_a_code_of_the_largest_double_is_measured_like_any_other_value():
+    def table(rows: int, seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        x = np.where(rng.random(rows) < 0.05, 1.797e308, rng.normal(size=rows))
+        return pa.table({"x": x, "y": rng.normal(size=rows), "label": rng.choice(["bad", "good"], rows)})
+
+    real, other, held = table(600, 0), table(600, 1), table(300, 2)
+    report = evaluate(real, other, infer_schema(real), holdout=held, target="label")
+    values = {metric.name: metric.value for metric in report.metrics}
+    assert {"detection_auc", "trend_error", "tstr_auc", "dcr_leak", "membership_auc"} <= values.keys()
+    assert np.isfinite(list(values.values())).all()
+    assert values["detection_auc"] < 0.6

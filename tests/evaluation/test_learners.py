@@ -8,7 +8,7 @@ import pytest
 
 from fingan.evaluation import detection, learners
 from fingan.evaluation.frame import concat
-from fingan.evaluation.learners import LEVELS_AT_MOST, Design
+from fingan.evaluation.learners import LEVELS_AT_MOST, MOST, Design
 from tests.evaluation.tables import read
 
 
@@ -29,6 +29,14 @@ def test_missing_numbers_take_the_real_mean_and_a_flag():
     design = Design.fit(real, concat(real, other))
     assert design.transform(other).tolist() == [[2, 1], [9, 0]]
     assert design.names() == ["x", "x"]
+
+
+def test_numbers_that_trees_could_not_take_are_cut():
+    (frame,) = read(pa.table({"x": [1.797e308, -1e39, 2.0]}))
+    features = Design.fit(frame, frame).transform(frame)
+    assert features[:, 0].tolist() == [MOST, -MOST, 2.0]
+    with np.errstate(over="raise"):
+        assert np.isfinite((1e3 * features).astype(np.float32)).all()
 
 
 def test_wide_categories_are_bounded():
