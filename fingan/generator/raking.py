@@ -31,6 +31,12 @@ FEWEST_REAL = 50
 FEWEST_MADE = 200
 """A cell needs so many real rows, and so many candidates, to be corrected."""
 
+CLASS_ROUNDS = 8
+"""Corrections of the classes in a row, at most: rows kept for certain hardly heed one."""
+
+CLASS_ERROR = 0.002
+"""Relative error at which their shares are taken as kept."""
+
 LARGEST_STEP = 2.0
 LARGEST = 12.0
 
@@ -117,6 +123,7 @@ class _ColumnSweep:
 
     def __init__(self, real: Float32, categorical: Sequence[bool], group: int | None, rows: Float32) -> None:
         self.cuts = cut_columns(real, categorical, BINS)
+        self._group = group
         classes = 1 if group is None else number_of_bins(self.cuts[group])
         shapes = [(classes, number_of_bins(own)) for own in self.cuts]
         self.tables = [np.zeros(shape) for shape in shapes]
@@ -126,11 +133,23 @@ class _ColumnSweep:
         self._aims = [_aim(k, m, i == group) for i, (k, m) in enumerate(zip(known, made, strict=True))]
 
     def __call__(self, pool: Pool) -> None:
-        for cells, aim, table in zip(self._places, self._aims, self.tables, strict=True):
-            kept = pool.counts(cells, table.size).reshape(table.shape)
-            step = _step(aim, kept, table)
-            table += step
-            pool.move(cells, step.ravel())
+        for column in range(len(self.tables)):
+            if column != self._group:
+                self._correct(column, pool)
+        if self._group is not None:
+            # Last, for what other columns do to rows of one class moves its share.
+            for _ in range(CLASS_ROUNDS):
+                if self._correct(self._group, pool) < CLASS_ERROR:
+                    break
+
+    def _correct(self, column: int, pool: Pool) -> float:
+        """Correct one column's table; return the largest step."""
+        cells, table = self._places[column], self.tables[column]
+        kept = pool.counts(cells, table.size).reshape(table.shape)
+        step = _step(self._aims[column], kept, table)
+        table += step
+        pool.move(cells, step.ravel())
+        return float(np.abs(step).max())
 
 
 def _counts(cells: Int64, shape: tuple[int, int]) -> Float64:

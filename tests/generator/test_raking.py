@@ -7,7 +7,9 @@ import pytest
 from scipy.special import softmax
 
 from fingan.errors import BundleError
+from fingan.generator import raking as raking_module
 from fingan.generator.raking import Raking, fit_raking
+from fingan.generator.resampling import scaled_weights
 
 K = 4
 
@@ -51,6 +53,23 @@ def test_a_rare_class_is_kept_as_often_as_it_is_made_whatever_the_weights_say():
         against
     )
     assert kept == pytest.approx(pool[:, 1].mean(), rel=0.01)
+
+
+def test_a_class_whose_rows_are_all_kept_for_certain_is_brought_back(monkeypatch: pytest.MonkeyPatch):
+    """Such rows hardly heed a correction: one for each sweep would leave them far too many."""
+    monkeypatch.setattr(raking_module, "ROUNDS", 2)
+    monkeypatch.setattr(raking_module, "PAIR_ROUNDS", 0)
+    rng = np.random.default_rng(4)
+    real, pool = rows(15_000, rng, share=0.2), rows(153_600, rng, share=0.2)
+    eager = np.where(pool[:, 1] == 1, 8.0, 0.0).reshape(-1, 256)
+    raking = fit_raking(real, [False, True], 1, pool, eager, 64)
+
+    def share(log_ratio: np.ndarray) -> float:
+        kept = np.minimum(scaled_weights(log_ratio, 64), 1.0).ravel()
+        return float(kept[pool[:, 1] == 1].sum() / kept.sum())
+
+    assert share(eager) > 0.7
+    assert share(eager + raking(pool).reshape(-1, 256)) == pytest.approx(pool[:, 1].mean(), rel=0.01)
 
 
 def test_without_a_grouping_column_every_column_is_raked_by_itself():
