@@ -18,7 +18,6 @@ import torch
 from fingan.encoding.table import EncodedTable, TableEncoder
 from fingan.networks.batch import Steps
 from fingan.networks.copies import CopiedNumbers
-from fingan.networks.features import RowFeatures
 from fingan.networks.tabular import TabularGenerator
 from fingan.training.steps import StepMaker
 
@@ -46,15 +45,8 @@ def _in_the_middle(encoder: TableEncoder, table: Any) -> EncodedTable:
     )
 
 
-_features = RowFeatures.__init__
-
-
-def _without_edges(features: RowFeatures, layout: Any, knots: int) -> None:
-    _features(features, dataclasses.replace(layout, edges=tuple(np.empty(0) for _ in layout.edges)), knots)
-
-
-def _no_ramps(layout: Any, knots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Let the discriminator see atom edges alone."""
+def _no_features(layout: Any, knots: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out all ramps, or all atom edges."""
     return np.zeros((layout.numeric, 0)), np.zeros(0)
 
 
@@ -102,8 +94,8 @@ PARTS: dict[str, Stand] = {
     "ties": {"fingan.encoding.fit.tied_columns": _nothing},
     "pairs": {"fingan.encoding.fit.correlated_pairs": _none},
     "draws inside atoms": {"fingan.encoding.table.TableEncoder.encode": _in_the_middle},
-    "ramps": {"fingan.networks.features._ramps": _no_ramps},
-    "atom edges": {"fingan.networks.features.RowFeatures.__init__": _without_edges},
+    "ramps": {"fingan.networks.features._ramps": _no_features},
+    "atom edges": {"fingan.networks.features._edges": _no_features},
     "initial shares": {"fingan.networks.tabular.TabularGenerator.start_from": _random_logits},
     "mixing": {"fingan.networks.tabular.TabularGenerator.start_from": _without_mixing},
     "mixing and steps along the correlation": {"fingan.training.batches.correlation_root": _isotropic},

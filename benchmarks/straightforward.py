@@ -79,7 +79,9 @@ class PlainDiscriminator(nn.Module):
         self.register_buffer("right", knots[1:])
         inside = [edges[(edges > MARGIN) & (edges < 1 - MARGIN)] for edges in layout.edges]
         self.edges = [torch.from_numpy(normal_quantile(edges)).float() for edges in inside]
-        features = (layout.numeric + len(layout.pairs)) * (len(knots) - 1) + sum(map(len, self.edges))
+        self.ramped = [bool(len(edges)) for edges in layout.edges]
+        ramps = (sum(self.ramped) + len(layout.pairs)) * (len(knots) - 1)
+        features = ramps + sum(map(len, self.edges))
         self.first = nn.Linear(layout.dense + layout.units + features, config.network.width)
         self.blocks = nn.ModuleList(Block(config.network.width) for _ in range(config.network.blocks))
         self.last = nn.Linear(config.network.width, 1, bias=False)
@@ -92,8 +94,9 @@ class PlainDiscriminator(nn.Module):
 
     def forward(self, columns: list[Tensor], mask: Tensor) -> Tensor:
         inputs = [*columns, mask]
-        for number, edges in zip(columns[: self.numeric], self.edges, strict=True):
-            inputs.append(self._ramps(number))
+        for number, edges, ramped in zip(columns[: self.numeric], self.edges, self.ramped, strict=True):
+            if ramped:
+                inputs.append(self._ramps(number))
             inputs.append(torch.sigmoid(EDGE_STEEPNESS * (number - edges)))
         for left, right in self.pairs:
             inputs.append(self._ramps((columns[left] - columns[right]) / PAIR_SCALE))

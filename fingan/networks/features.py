@@ -1,7 +1,7 @@
 """What the discriminator sees of a row beyond the row itself: the features a tree would split on.
 
 Letters: B rows, D dense width, F numeric fields, P pairs, K ramps per number,
-R = (F + P) · K ramps, E atom edges, M units, I inputs = D + R + E + M.
+A numeric fields with atoms, R = (A + P) · K ramps, E atom edges, M units, I inputs = D + R + E + M.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def _ramps(layout: Layout, knots: int) -> tuple[Float64, Float64]:
     """Return the affine map [F, R], [R] that takes each ramp onto - ½ … ½."""
     ends = ramp_knots(knots)
     scale, shift = 1.0 / np.diff(ends), -(ends[:-1] / np.diff(ends)) - 0.5
-    count = layout.numeric + len(layout.pairs)
+    # A score without atoms is smooth and normal: ramps have nothing to find there, but rows to tell by.
+    fields = [field for field, edges in enumerate(layout.edges) if len(edges)]
+    count = len(fields) + len(layout.pairs)
     weight = np.zeros((layout.numeric, count, scale.size))
-    for field in range(layout.numeric):
-        weight[field, field] = scale
-    for row, (left, right) in enumerate(layout.pairs, start=layout.numeric):
+    for row, field in enumerate(fields):
+        weight[field, row] = scale
+    for row, (left, right) in enumerate(layout.pairs, start=len(fields)):
         weight[left, row] = scale / PAIR_SCALE
         weight[right, row] = -scale / PAIR_SCALE
     return weight.reshape(layout.numeric, -1), np.tile(shift, count)
@@ -65,7 +67,7 @@ def _edges(layout: Layout) -> tuple[Float64, Float64]:
 class RowFeatures(nn.Module):
     """Rows and masks → the discriminator's inputs [B, I].
 
-    Per numeric field (and per pair's difference) a piecewise-linear encoding:
+    Per numeric field that has atoms (and per pair's difference) a piecewise-linear encoding:
     ramp k climbs from - ½ to ½ between two knots and is flat elsewhere, so a
     linear layer on top is a piecewise-linear function (Gorishniy et al., "On
     embeddings for numerical features in tabular deep learning", 2022). At the

@@ -28,6 +28,9 @@ from fingan.training.steps import StepMaker, no_steps
 from fingan.types import Int32, Int64
 
 GIVEN_MORE_OFTEN = 0.5
+DRAWN_BY_LABEL, LABEL_ALONE = 0.5, 0.25
+"""Shares of the conditional rows that are drawn by their label, and that have nothing else given."""
+
 TINY = 1e-7
 
 
@@ -145,8 +148,9 @@ class BatchSource:
 
         A conditional row gives each unit with a chance that is itself uniform, so that few and
         many given units are equally common. Half of the conditional rows are drawn by label
-        and have it given; P(rest | label) is what they teach, which the resampled label does
-        not change.
+        and have it given, half of these nothing else: of many units a chance would hardly ever
+        give one alone. P(rest | label) is what they teach, which the resampled label does not
+        change.
 
         Args:
             pick: uniforms [B] that choose the kind of each row.
@@ -158,7 +162,8 @@ class BatchSource:
         mask = (draw < chance) & self._conditioning.eligible & (pick >= share)[:, None]
         if unit is None:
             return mask.to(torch.float32), torch.zeros_like(pick, dtype=torch.bool)
-        drawn = pick >= 0.5 * (1.0 + share)
+        drawn, alone = (pick >= 1.0 - part * (1.0 - share) for part in (DRAWN_BY_LABEL, LABEL_ALONE))
+        mask &= ~alone[:, None]
         mask[:, unit] |= drawn
         return mask.to(torch.float32), drawn
 

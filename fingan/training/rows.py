@@ -21,8 +21,6 @@ from fingan.encoding.table import EncodedTable
 from fingan.rng import key, numpy_generator, permute
 from fingan.types import Bool, Int32, Int64
 
-TEMPER = 0.5
-
 ROWS_AHEAD = 16_384
 """Rows of the run (an epoch of them at most) whose numbers are computed together: permuting a few
 at a time is mostly overhead."""
@@ -68,15 +66,16 @@ class Rows(Protocol):
 
 
 class RareCodes:
-    """Draws rows by tempered frequency of a label, so that conditions show its rare codes.
+    """Draws rows by the log frequency of a label, so that conditions show its rare codes.
 
-    A code of n rows is drawn in proportion to √n, its rows evenly.
+    A code of n rows is drawn in proportion to log(1 + n), its rows evenly ("training by sampling",
+    Xu et al., "Modeling tabular data using conditional GAN", 2019, section 4.3).
     """
 
     def __init__(self, codes: Int32) -> None:
         counts = np.bincount(codes)
         counts = counts[counts > 0]
-        weights = counts**TEMPER
+        weights = np.log1p(counts)
         self._order = torch.from_numpy(np.argsort(codes, kind="stable"))
         self._first = torch.from_numpy(np.cumsum(counts) - counts)
         self._counts = torch.from_numpy(counts)

@@ -39,7 +39,7 @@ def test_fp64_100_steps(groups, reference, name, world):
 @pytest.mark.parametrize(("name", "world"), CASES)
 def test_fp32_20_steps(groups, reference, name, world):
     several = load_file(groups / f"{name}-fp32-{world}-0.safetensors")
-    assert difference(several, reference(name, FP32)) <= 2e-5
+    assert difference(several, reference(name, FP32)) <= 5e-5
 
 
 @pytest.mark.parametrize(("name", "world"), CASES)
