@@ -100,13 +100,12 @@ def _check(document: Any, columns: int) -> None:
     XGBoost takes the numbers of trees, and of the class that each belongs to, as they are.
     """
     learner, trees = document["learner"], _trees(document)
-    model = learner["gradient_booster"]["model"]
     classes = max(1, int(learner["learner_model_param"]["num_class"]))
     named = [tree["id"] for tree in trees] == list(range(len(trees)))
-    owners = model["tree_info"]
+    owners = learner["gradient_booster"]["model"]["tree_info"]
     if not named or len(owners) != len(trees) or not all(0 <= owner < classes for owner in owners):
         raise BundleError("its density ratio has trees that belong to no class")
-    for tree in _trees(document):
+    for tree in trees:
         node = np.arange(len(tree["left_children"]))
         sides = np.array([tree["left_children"], tree["right_children"]], dtype=np.int64)
         leaf = sides[0] == -1

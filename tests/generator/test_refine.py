@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-import safetensors.numpy
 from scipy.stats import ks_2samp
 
 from fingan import Synthesizer
@@ -32,7 +29,7 @@ from fingan.generator.refine import (
 )
 from fingan.generator.resampling import GROUP, chosen
 from fingan.preparation import prepare
-from tests.registry.helpers import forge
+from tests.registry.helpers import alter
 from tests.tiny import RARE, SECRET, arrow, config, generator
 
 
@@ -167,22 +164,15 @@ def test_a_bundle_keeps_the_ratio(tmp_path):
     assert again.sample(2000, seed=5).equals(refined().sample(2000, seed=5))
 
 
-def altered(bundle: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
-    """Alter an array of the stored sample and make the manifest match."""
-    file = "replay.safetensors"
-    arrays = safetensors.numpy.load((bundle / file).read_bytes())
-    arrays[name] = change(arrays[name])
-    forge(bundle, file, safetensors.numpy.save(arrays))
-    return bundle
-
-
 def test_another_choice_or_ratio_than_when_it_was_saved_does_not_replay(tmp_path):
     for name in ("kept", "ratio"):
         refined().save(tmp_path / name)
+    alter(tmp_path / "kept", "replay", "kept", lambda kept: kept[:, ::-1].copy())
     with pytest.raises(BundleError, match="that chose among candidates in another way"):
-        load(altered(tmp_path / "kept", "kept", lambda kept: kept[:, ::-1].copy()))
+        load(tmp_path / "kept")
+    alter(tmp_path / "ratio", "replay", "ratio", lambda ratio: ratio + 0.01)
     with pytest.raises(BundleError, match="ratio of densities gives other values"):
-        load(altered(tmp_path / "ratio", "ratio", lambda ratio: ratio + 0.01))
+        load(tmp_path / "ratio")
 
 
 def test_a_table_of_a_label_alone_has_no_ratio_of_labels():

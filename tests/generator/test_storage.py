@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-import safetensors.numpy
 import torch
 
 from fingan import load
 from fingan.errors import BundleError, NotFound
 from fingan.generator.storage import _portable
-from tests.registry.helpers import edit_manifest, forge
+from tests.registry.helpers import alter, edit_manifest, forge
 from tests.tiny import SECRET, arrow, config, generator
 
 
@@ -23,14 +22,6 @@ from tests.tiny import SECRET, arrow, config, generator
 def bundle(tmp_path: Path) -> Path:
     generator().save(tmp_path / "bundle")
     return tmp_path / "bundle"
-
-
-def alter(bundle: Path, group: str, name: str, change) -> None:
-    """Alter a tensor and make the manifest match."""
-    file = f"{group}.safetensors"
-    tensors = safetensors.numpy.load((bundle / file).read_bytes())
-    tensors[name] = change(tensors[name])
-    forge(bundle, file, safetensors.numpy.save(tensors))
 
 
 def test_a_loaded_generator_gives_the_same_rows(bundle):

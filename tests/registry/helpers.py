@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 
 from fingan.files import manifest_of
 from fingan.registry import Manifest, write_bundle
@@ -58,3 +59,11 @@ def forge(directory: Path, file: str, data: bytes) -> None:
         content["files"][file] = {"size": entry.size, "sha256": entry.sha256}
 
     edit_manifest(directory, update)
+
+
+def alter(bundle: Path, group: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Alter a tensor and make the manifest match."""
+    file = f"{group}.safetensors"
+    tensors = safetensors.numpy.load((bundle / file).read_bytes())
+    tensors[name] = change(tensors[name])
+    forge(bundle, file, safetensors.numpy.save(tensors))
