@@ -43,5 +43,5 @@ def test_the_runs_went_somewhere(streamed, reference):
     assert len(streamed.encoded.blocks) == 10
     first, last = start(streamed).state.tensors(), reference["fp64"]
     moved = max(float((first[n] - last[n]).abs().max()) for n in first if n.startswith(NETWORKS[:2]))
-    assert moved > 5e-3
+    assert moved > 1e-2
     assert all(torch.isfinite(t).all() for t in last.values())

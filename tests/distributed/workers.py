@@ -30,7 +30,7 @@ PARITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "wasserstein": (("objective.name=wasserstein_gp", "objective.discriminator_steps=2"), (3,)),
 }
 FP64, FP32 = ("compute.precision=fp64", "training.steps=100"), ("compute.precision=fp32", "training.steps=20")
-STORED, STORED_WORLDS = {"fp64": (*FP64, "training.steps=40"), "fp32": FP32}, (2, 4)
+STORED, STORED_WORLDS = {"fp64": (*FP64, "training.steps=60"), "fp32": FP32}, (2, 4)
 """How, and by how many workers, is trained on rows in files: two epochs and a half in fp64."""
 
 
