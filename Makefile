@@ -1,10 +1,13 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer and a package index.
 # PIP_ARGS goes to every pip call, e.g. an index with CPU-only wheels of PyTorch (see README.md).
-# PYTEST_ARGS goes to every pytest call.
+# PYTEST_ARGS goes to every pytest call. The fast tests run in TEST_PROCESSES processes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
+# In the order of the files: the long ones are not last.
+SPREAD := --dist loadgroup --no-loadscope-reorder
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 STAMP := .venv/.installed
@@ -27,7 +30,7 @@ demo: env
 	$(BIN)/fingan demo
 
 test: env
-	$(BIN)/python -m pytest -q -m 'not slow and not chaos' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) $(SPREAD) -m 'not slow and not chaos' $(PYTEST_ARGS)
 
 slow: env
 	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS)

@@ -38,6 +38,14 @@ settings.register_profile(
 settings.load_profile("fingan")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep on one process what shares costly fixtures: those of the session named here, and a module's."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        shared = [name for name in ("ray_cluster", "groups") if name in names]
+        item.add_marker(pytest.mark.xdist_group((shared or [str(item.path)])[0]))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout's top level."""

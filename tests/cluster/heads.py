@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -61,14 +62,16 @@ def head(folder: Path, cpus: int = 4, *, token: bool = True) -> Iterator[Head]:
     command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", f"--num-cpus={cpus}"]
     # Jobs go through the node's agent; its usual port may belong to another Ray on this machine.
     command += [f"--dashboard-agent-listen-port={agent}"]
-    command += ["--disable-usage-stats", "--object-store-memory=200000000", f"--temp-dir={folder / 'ray'}"]
-    with (folder / "head.log").open("w") as log:
-        process = psutil.Popen(command, env=env, stdout=log, stderr=log)
-    try:
-        _wait(url, process, folder / "head.log")
-        yield Head(f"127.0.0.1:{port}", url, env)
-    finally:
-        _end(process)
+    # A socket's path has at most 107 bytes, and pytest's folders are deep.
+    with tempfile.TemporaryDirectory(prefix="head-", ignore_cleanup_errors=True) as short:
+        command += ["--disable-usage-stats", "--object-store-memory=200000000", f"--temp-dir={short}"]
+        with (folder / "head.log").open("w") as log:
+            process = psutil.Popen(command, env=env, stdout=log, stderr=log)
+        try:
+            _wait(url, process, folder / "head.log")
+            yield Head(f"127.0.0.1:{port}", url, env)
+        finally:
+            _end(process)
 
 
 def _wait(url: str, process: psutil.Popen, log: Path) -> None:
