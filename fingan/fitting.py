@@ -1,8 +1,9 @@
 """From a table to a trained generator, in the three parts that every way of training shares.
 
 `prepare` (of `preparation`) reads, checks and encodes; `start` builds the run of one worker;
-`finish` turns the best weights into a calibrated generator. The façade calls all three in one
-process, the cluster's driver runs the middle one on its workers.
+`finish` turns the best weights into a calibrated generator, and trains the small networks of rare
+classes. The façade calls all three in one process, the cluster's driver runs the middle one on its
+workers.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ import torch
 from torch import nn
 
 from fingan.config import Config
+from fingan.encoding.fit import fit_encoder
 from fingan.encoding.table import TableEncoder
 from fingan.encoding.units import ColumnUnit
 from fingan.evaluation.frame import frames
 from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.quick import validation_score
-from fingan.generator import Engine, Generator, calibrate, fit_density, identity
+from fingan.generator import Engine, Generator, RareClass, calibrate, fit_density, identity
 from fingan.networks.tabular import TabularGenerator, build_generator
 from fingan.preparation import Prepared
+from fingan.rare import of_rare, without_rare
 from fingan.rng import key, numpy_generator, torch_generator
 from fingan.training import (
     Alone,
@@ -115,7 +118,7 @@ def start(
         checkpoints: folder for checkpoints; None writes none.
         device: where to train; None for the CPU.
     """
-    config, encoder = prepared.config, prepared.encoder
+    config, encoder = without_rare(prepared.config, len(prepared.rare)), prepared.encoder
     device = torch.device("cpu") if device is None else device
     reducer = Alone() if reducer is None else reducer
     dtype = torch.float64 if config.compute.precision == "fp64" else torch.float32
@@ -182,13 +185,35 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
         "stopped_by": result.reason,
         "score": result.score,
     }
-    generator = _refined(prepared, Generator(engine, config, {"training": training}))
+    rare = [_rare_class(prepared, number, result) for number in range(len(prepared.rare))]
+    whole = Generator(engine, config, {"training": training}, rare=tuple(rare))
+    generator = _refined(prepared, whole)
     if prepared.validation is None:
         return generator
     real = prepared.validation
     synthetic = generator.sample(real.num_rows, seed=config.seed)
     score, parts = validation_score(real, synthetic, prepared.schema, config.seed)
     return replace(generator, metrics={"training": training, "validation": {"score": score, **parts}})
+
+
+def _rare_class(prepared: Prepared, number: int, result: TrainResult) -> RareClass:
+    """Train a network on the rows of one rare class alone, in this process.
+
+    Args:
+        prepared: the data.
+        number: of the class.
+        result: of the table's own network.
+    """
+    config, schema, rows = prepared.config, prepared.schema, prepared.rare[number]
+    label = cast(str, config.data.target)
+    taken, seconds = result.steps, result.seconds
+    own = of_rare(config, number, len(prepared.rare), rows.num_rows, taken, seconds)
+    encoder = fit_encoder(rows, schema, config.data.constraints, label)
+    # Identifiers tell rows of the whole table apart.
+    encoder = replace(encoder, identifiers=prepared.encoder.identifiers)
+    of_class = Prepared(own, schema, encoder, encoder.encode(rows), None, rows, rows.num_rows)
+    trained = start(of_class).train()
+    return RareClass(label, rows[label][0], _calibrated(of_class, trained, DRAFT_ROWS))
 
 
 def _refined(prepared: Prepared, generator: Generator) -> Generator:

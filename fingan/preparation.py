@@ -24,6 +24,7 @@ from fingan.encoding.units import CompositeUnit
 from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.generator.refine import REAL_ROWS
 from fingan.ingest import Each, Recipe, in_turn, store, survey
+from fingan.rare import rare_classes
 from fingan.rng import numpy_generator
 from fingan.types import Int64, Json
 
@@ -44,6 +45,7 @@ class Prepared:
         validation: rows held out for selection, at most 4,000; None when there are too few.
         reference: training rows as they were read, at most 60,000: what refinement learns from.
         rows: rows of the table, both parts.
+        rare: training rows of each rare class of the label, for networks of their own.
     """
 
     config: Config
@@ -53,6 +55,7 @@ class Prepared:
     validation: pa.Table | None
     reference: pa.Table
     rows: int
+    rare: tuple[pa.Table, ...] = ()
 
 
 def large_parts(source: object, config: Config) -> PartedTable | None:
@@ -148,7 +151,8 @@ def prepare(source: object, config: Config, root: Path | None = None, each: Each
     validation = None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(drawn))
     encoded = encoder.encode(table.take(pa.array(train)))
     reference = table.take(pa.array(_drawn(train, REAL_ROWS, config.seed, "reference")))
-    return Prepared(config, schema, encoder, encoded, validation, reference, table.num_rows)
+    rare = rare_classes(table, train, config)
+    return Prepared(config, schema, encoder, encoded, validation, reference, table.num_rows, rare)
 
 
 def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: Each) -> Prepared:
@@ -163,9 +167,9 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
     held = _held_of(parts, config)
     _check_batch(parts.rows - held, parts.rows, config)
     # Taken, not sliced: a slice would carry the whole sample to every worker.
-    order = pa.array(np.arange(len(sample)))
-    validation = sample.take(order.slice(0, held))
-    training = sample.take(order.slice(held, REAL_ROWS))
+    validation = sample.take(pa.array(np.arange(held)))
+    trained = np.arange(held, len(sample))
+    training = sample.take(pa.array(trained[:REAL_ROWS]))
     recipe = Recipe(parts, encoder, config.data.constraints, held, config.seed)
     return Prepared(
         config=config,
@@ -175,6 +179,7 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
         validation=None if held < FEWEST_VALIDATION_ROWS else validation,
         reference=training,
         rows=parts.rows,
+        rare=rare_classes(sample, trained, config),
     )
 
 

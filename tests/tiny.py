@@ -19,6 +19,9 @@ from fingan.registry import Registry
 
 ROWS = 1500
 RARE = 0.02
+RARE_ROWS = 7000
+"""So many have a hundred of the rare class."""
+
 SECRET = "Secretville-7341"
 """The city of one row alone."""
 
@@ -51,7 +54,7 @@ def frame(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     amount = rng.gamma(2.0, 100.0, rows).round(2)
     label = np.where(rng.random(rows) < RARE, "bad", "good")
-    city = rng.choice(["Bonn", "Lyon", "Oslo"], rows, p=[0.5, 0.3, 0.2])
+    city = rng.choice(["Bonn", "Lyon", "Oslo"], rows, p=[0.5, 0.3, 0.2]).astype(object)
     city[rows // 2] = SECRET
     day = [date(2024, 1, 1) + timedelta(days=int(d)) for d in rng.integers(0, 365, rows)]
     moment = [datetime(2024, 1, 1) + timedelta(seconds=int(s)) for s in rng.integers(0, 86_400 * 300, rows)]
@@ -83,6 +86,13 @@ def arrow(rows: int = ROWS, seed: int = 0) -> pa.Table:
 def generator(*overrides: str) -> Generator:
     """Return a generator trained for 40 steps; the same object for the same overrides."""
     prepared = prepare(arrow(), config(*overrides))
+    return finish(prepared, start(prepared).train())
+
+
+@functools.cache
+def with_rare(*overrides: str) -> Generator:
+    """Return a generator trained on rows enough for the rare class to have a network of its own."""
+    prepared = prepare(arrow(RARE_ROWS), config(*overrides))
     return finish(prepared, start(prepared).train())
 
 

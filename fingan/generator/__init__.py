@@ -4,6 +4,7 @@ from fingan.generator.calibrate import calibrate
 from fingan.generator.calibration import Calibration, identity
 from fingan.generator.engine import BLOCK, Engine
 from fingan.generator.model import Generator
+from fingan.generator.rare import RareClass
 from fingan.generator.refine import fit_density
 from fingan.generator.storage import load, save_generator
 
@@ -12,6 +13,7 @@ __all__ = [
     "Calibration",
     "Engine",
     "Generator",
+    "RareClass",
     "calibrate",
     "fit_density",
     "identity",

@@ -253,8 +253,9 @@ class Engine:
     def make(self, asks: Sequence[Ask]) -> list[RawRows]:
         """Generate the rows of asks, at least one; those of several share forward passes."""
         parts: list[list[_Part]] = [[] for _ in asks]
-        # Several asks may be of one sample, as pages are: the noise of some blocks is held.
-        draw = lru_cache(8)(self.draw) if len(asks) > 1 else self.draw
+        # Several stretches may be of one sample, as pages are: the noise of some blocks is held.
+        several = len(asks) > 1 or len(asks[0].stretches) > 1
+        draw = lru_cache(8)(self.draw) if several else self.draw
         for conditional in (False, True):
             # Nothing given is a narrower network.
             wanted = (n for n, ask in enumerate(asks) if (ask.condition is not None) == conditional)

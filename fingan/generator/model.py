@@ -24,6 +24,7 @@ from fingan.generator.packed import (
     prepare_piece,
     sample_packed,
 )
+from fingan.generator.rare import RareClass
 from fingan.types import Json
 
 
@@ -36,12 +37,14 @@ class Generator:
         config: the configuration it was trained with.
         metrics: what was measured when it was published.
         density: chooses among candidates; None where rows are taken as they come.
+        rare: classes of the label whose rows come from networks of their own.
     """
 
     engine: Engine
     config: Config
     metrics: Json = field(default_factory=dict)
     density: DensityRatio | None = None
+    rare: tuple[RareClass, ...] = ()
 
     @property
     def schema(self) -> TableSchema:

@@ -10,7 +10,8 @@ Letters: B rows, K candidates.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -20,6 +21,7 @@ from fingan.config import MOST_CANDIDATES
 from fingan.encoding.conditions import Where
 from fingan.errors import ConditionError, ConfigError, UserError
 from fingan.generator.engine import BLOCK, Ask, Condition, Engine, RawRows, Stretch, filled
+from fingan.generator.rare import conditions, put
 from fingan.generator.resampling import GROUP, chosen
 from fingan.rng import numpy_generator
 from fingan.types import Float64, Int64
@@ -59,6 +61,7 @@ class PreparedPiece:
         seed, first, last: as of `Piece`.
         condition: what is given of the rows; None for nothing.
         candidates: rows generated for each one kept, as they will be.
+        rare: number of each class whose rows come from a network of its own → what it is given of them.
     """
 
     seed: int
@@ -66,6 +69,7 @@ class PreparedPiece:
     last: int
     condition: Condition | None
     candidates: int
+    rare: Mapping[int, Condition | None] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -101,10 +105,24 @@ class _Task:
     def ask(self) -> Ask:
         """Return what the engine shall make."""
         piece = self.piece
-        # The first candidates are the rows that a sample without a choice has.
-        purposes = [f"sample {number}" if number else "sample" for number in self.candidates]
-        stretches = [Stretch(piece.seed, purpose, piece.first, piece.last) for purpose in purposes]
+        stretches = [Stretch(piece.seed, _purpose(n), piece.first, piece.last) for n in self.candidates]
         return Ask(stretches, piece.condition)
+
+    def ask_again(self, places: Int64, rare: int) -> Ask:
+        """Return what the engine of rare class number `rare` shall make for the rows at ascending places."""
+        candidate, row = np.divmod(places, self.piece.rows)
+        ends = np.flatnonzero((np.diff(places) != 1) | (np.diff(candidate) != 0)) + 1
+        stretches = []
+        for begin, end in zip([0, *ends.tolist()], [*ends.tolist(), places.size], strict=True):
+            purpose = f"{_purpose(self.candidates[candidate[begin]])} of rare class {rare}"
+            first = self.piece.first + int(row[begin])
+            stretches.append(Stretch(self.piece.seed, purpose, first, first + end - begin))
+        return Ask(stretches, self.piece.rare[rare])
+
+
+def _purpose(candidate: int) -> str:
+    """Return what a candidate's noise is for: the first have that of a sample without a choice."""
+    return f"sample {candidate}" if candidate else "sample"
 
 
 _Made = tuple[pa.RecordBatch | UserError, Float64]
@@ -133,7 +151,10 @@ def prepare_piece(generator: Generator, piece: Piece) -> PreparedPiece:
         check_given(generator, piece.where)
     candidates = candidates if generator.density is not None else 1
     # NumPy's whole numbers would name other streams of random numbers.
-    return PreparedPiece(int(piece.seed), int(piece.first), int(piece.last), condition, int(candidates))
+    seed, first, last = int(piece.seed), int(piece.first), int(piece.last)
+    return PreparedPiece(
+        seed, first, last, condition, int(candidates), conditions(generator.rare, piece.where)
+    )
 
 
 def sample_packed(generator: Generator, pieces: Sequence[PreparedPiece]) -> list[pa.RecordBatch | UserError]:
@@ -210,6 +231,7 @@ def _make(generator: Generator, tasks: Sequence[_Task]) -> list[_Made]:
     """Return what each task asks for."""
     engine = generator.engine
     decoded = _decoded(engine, tasks, engine.make([task.ask() for task in tasks]))
+    _remake_rare(generator, tasks, decoded)
     ratios = [np.empty(0)] * len(tasks)
     rated = [
         place
@@ -239,6 +261,27 @@ def _decoded(
         own = _decode(engine, [tasks[place] for place in places], [rows[place] for place in places])
         found |= zip(places, own, strict=True)
     return [found[place] for place in range(len(tasks))]
+
+
+def _remake_rare(
+    generator: Generator, tasks: Sequence[_Task], decoded: list[pa.RecordBatch | UserError]
+) -> None:
+    """Put rows of the classes' own networks in the places of rare classes, in `decoded`."""
+    for rare, own in enumerate(generator.rare):
+        again = [
+            (place, batch, rows)
+            for place, (task, batch) in enumerate(zip(tasks, decoded, strict=True))
+            if rare in task.piece.rare and not isinstance(batch, UserError)
+            if (rows := own.rows_of(batch)).size
+        ]
+        asks = [tasks[place].ask_again(rows, rare) for place, _, rows in again]
+        made = own.engine.make(asks) if asks else []
+        for (place, batch, rows), fields in zip(again, made, strict=True):
+            # Given values and a constraint may leave the class, whose range is narrower, no way.
+            with suppress(ConditionError):
+                task = tasks[place]
+                index = None if task.piece.candidates > 1 else task.index[rows]
+                decoded[place] = put(batch, rows, own.engine.decode(fields, index, task.piece.seed))
 
 
 def _decode(

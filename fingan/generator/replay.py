@@ -3,14 +3,14 @@
 A change of library, processor or code may change rows that no hash of files can notice. So a
 bundle keeps, for sixteen rows of a fixed seed, the network's raw output, the calibrated fields,
 a digest of the decoded rows (not the rows) and, where rows are chosen among candidates, their log
-ratios and which of some candidates are kept.
+ratios and which of some candidates are kept; of each rare class that has a network of its own too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,14 +36,17 @@ RATIO_TOLERANCE = 1e-3
 
 def record(generator: Generator) -> tuple[dict[str, np.ndarray], str]:
     """Return the arrays of the stored sample and the digest of its rows."""
-    engine = generator.engine
-    raw = _raw(engine)
-    u = engine.calibration.u(raw[:, : engine.encoder.layout.numeric].T)
-    rows = replace(engine.rows(0, range(1), None, "replay").cut(0, ROWS), u=u)
-    arrays = {"raw": raw, "u": u, "codes": rows.codes, "spare": rows.spare}
-    decoded = _decoded(engine, rows)
+    arrays: dict[str, np.ndarray] = {}
+    decoded = []
+    for prefix, engine in _engines(generator):
+        raw = _raw(engine)
+        u = engine.calibration.u(raw[:, : engine.encoder.layout.numeric].T)
+        rows = replace(engine.rows(0, range(1), None, "replay").cut(0, ROWS), u=u)
+        own = {"raw": raw, "u": u, "codes": rows.codes, "spare": rows.spare}
+        arrays |= {f"{prefix}{name}": array for name, array in own.items()}
+        decoded.append(_decoded(engine, rows))
     if generator.density is not None:
-        arrays |= {"ratio": generator.density(decoded), "kept": _kept()}
+        arrays |= {"ratio": generator.density(decoded[0]), "kept": _kept()}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(decoded)
 
 
@@ -53,19 +56,34 @@ def difference(generator: Generator, arrays: Mapping[str, np.ndarray], digest: o
     Network, calibration and ratios are compared within a tolerance, because the last bits differ
     between processors; decoding starts from the stored fields and must give the same rows.
     """
-    engine = generator.engine
-    tolerance = TOLERANCE[engine.autocast]
-    stored, raw = arrays["raw"], _raw(engine)
+    decoded = []
+    for prefix, engine in _engines(generator):
+        own = {name: arrays[f"{prefix}{name}"] for name in ("raw", "u", "codes", "spare")}
+        if problem := _other_output(engine, own["raw"], own["u"]):
+            return problem
+        decoded.append(_decoded(engine, RawRows(own["u"], own["codes"], own["spare"], {})))
+    if _digest(decoded) != digest:
+        return "its encoder gives other rows"
+    return "" if generator.density is None else _other_choice(generator.density(decoded[0]), arrays)
+
+
+def _engines(generator: Generator) -> list[tuple[str, Engine]]:
+    """Return the table's engine and those of rare classes, with what their arrays' names begin with."""
+    own = [(f"rare_{number}.", rare.engine) for number, rare in enumerate(generator.rare)]
+    return [("", generator.engine), *own]
+
+
+def _other_output(engine: Engine, stored: np.ndarray, u: Float64) -> str:
+    """Say whether a network or its calibration gives anything else than when the bundle was saved."""
+    raw = _raw(engine)
     scale = max(1.0, float(np.abs(stored).max(initial=0.0)))
+    tolerance = TOLERANCE[engine.autocast]
     if stored.shape != raw.shape or not np.allclose(raw, stored, rtol=0.0, atol=tolerance * scale):
         return "its network gives another output"
     numeric = engine.encoder.layout.numeric
-    if not np.allclose(engine.calibration.u(stored[:, :numeric].T), arrays["u"], rtol=0.0, atol=1e-6):
+    if not np.allclose(engine.calibration.u(stored[:, :numeric].T), u, rtol=0.0, atol=1e-6):
         return "its calibration gives other values"
-    decoded = _decoded(engine, RawRows(arrays["u"], arrays["codes"], arrays["spare"], {}))
-    if _digest(decoded) != digest:
-        return "its encoder gives other rows"
-    return "" if generator.density is None else _other_choice(generator.density(decoded), arrays)
+    return ""
 
 
 def _other_choice(ratio: Float64, arrays: Mapping[str, np.ndarray]) -> str:
@@ -92,8 +110,9 @@ def _decoded(engine: Engine, rows: RawRows) -> pa.RecordBatch:
     return engine.decode(rows, np.arange(rows.spare.shape[1], dtype=np.int64), 0)
 
 
-def _digest(batch: pa.RecordBatch) -> str:
-    texts = [[_text(value) for value in column.to_pylist()] for column in _plain(batch)]
+def _digest(batches: Sequence[pa.RecordBatch]) -> str:
+    columns = [column for batch in batches for column in _plain(batch)]
+    texts = [[_text(value) for value in column.to_pylist()] for column in columns]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 

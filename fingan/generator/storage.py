@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from fingan.generator.card import model_card
 from fingan.generator.density import DensityRatio
 from fingan.generator.engine import Engine
 from fingan.generator.model import Generator
+from fingan.generator.rare import RareClass, read_label
 from fingan.generator.replay import difference, record
 from fingan.networks.tabular import build_generator
 from fingan.registry.bundle import Bundle, read_bundle, write_bundle
@@ -55,12 +58,14 @@ def save_generator(generator: Generator, path: str | Path) -> None:
     if generator.density is not None:
         documents["density"], ratio = generator.density.state()
     tensors = {
-        "generator": {k: v.detach().float().cpu().numpy() for k, v in engine.network.state_dict().items()},
-        "encoder": arrays,
-        "calibration": engine.calibration.arrays(),
+        **_engine_tensors(engine, arrays),
         "density": ratio,
         "replay": sample,
     }
+    for number, own in enumerate(generator.rare):
+        documents[_rare(number, "encoder")], arrays = own.engine.encoder.state()
+        groups = _engine_tensors(own.engine, arrays) | {"label": {"label": own.label_array()}}
+        tensors |= {_rare(number, name): group for name, group in groups.items()}
     fields = {
         "kind": generator.config.kind,
         "precision": "bf16" if engine.autocast else "fp32",
@@ -71,6 +76,17 @@ def save_generator(generator: Generator, path: str | Path) -> None:
     write_bundle(path, documents, {k: v for k, v in tensors.items() if v}, fields)
 
 
+def _rare(number: int, name: str) -> str:
+    """Return what a document or group of tensors of a rare class is called."""
+    return f"rare_{number}_{name}"
+
+
+def _engine_tensors(engine: Engine, encoder: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Return the tensors of an engine by group."""
+    weights = {k: v.detach().float().cpu().numpy() for k, v in engine.network.state_dict().items()}
+    return {"generator": weights, "encoder": encoder, "calibration": engine.calibration.arrays()}
+
+
 def _portable(config: Config) -> Config:
     """Return the configuration without the path of a schema file: the bundle has the schema itself."""
     return config.model_copy(update={"data": config.data.model_copy(update={"schema_path": None})})
@@ -79,23 +95,38 @@ def _portable(config: Config) -> Config:
 def _rebuild(bundle: Bundle, device: torch.device) -> Generator:
     schema = TableSchema.from_mapping(bundle.document("schema"))
     config = from_mapping(bundle.document("config"))
-    encoder = TableEncoder.from_state(schema, bundle.document("encoder"), bundle.tensors.get("encoder", {}))
+    engine = _engine(bundle, schema, config, device, lambda name: name)
+    density = None
+    if "density" in bundle.documents:
+        density = DensityRatio.from_state(bundle.document("density"), bundle.group("density"))
+    rare: list[RareClass] = []
+    while _rare(len(rare), "label") in bundle.tensors:
+        named = partial(_rare, len(rare))
+        label, value = read_label(bundle.group(named("label"))["label"])
+        if label not in schema.names or value.type != schema.column(label).arrow_type:
+            raise BundleError(f"it has a rare class of {label!r}, which is no column of that type")
+        rare.append(RareClass(label, value, _engine(bundle, schema, config, device, named)))
+    return Generator(engine, config, bundle.document("metrics"), density, tuple(rare))
+
+
+def _engine(
+    bundle: Bundle, schema: TableSchema, config: Config, device: torch.device, named: Callable[[str], str]
+) -> Engine:
+    """Read an engine; `named` gives the names of its parts in the bundle."""
+    arrays = bundle.tensors.get(named("encoder"), {})
+    encoder = TableEncoder.from_state(schema, bundle.document(named("encoder")), arrays)
     weights_of = torch_generator(config.seed, "generator")
     network = build_generator(encoder.layout, config.network, generator=weights_of)
-    weights = {k: torch.from_numpy(np.array(v)) for k, v in bundle.group("generator").items()}
+    weights = {k: torch.from_numpy(np.array(v)) for k, v in bundle.group(named("generator")).items()}
     network.load_state_dict(weights)
-    engine = Engine(
+    return Engine(
         network=network.requires_grad_(False).to(device),
         encoder=encoder,
-        calibration=Calibration.from_arrays(bundle.group("calibration")),
+        calibration=Calibration.from_arrays(bundle.group(named("calibration"))),
         noise=config.network.noise,
         autocast=bundle.manifest.fields.get("precision") == "bf16",
         device=device,
     )
-    density = None
-    if "density" in bundle.documents:
-        density = DensityRatio.from_state(bundle.document("density"), bundle.group("density"))
-    return Generator(engine, config, bundle.document("metrics"), density)
 
 
 def load(path: str | Path, device: str = "cpu") -> Generator:

@@ -1,0 +1,143 @@
+"""Which classes get a network of their own, and for how long it trains."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fingan import rare
+from fingan.config import Config, from_mapping
+from fingan.fitting import finish, start
+from fingan.preparation import prepare
+from fingan.rare import of_rare, rare_classes, without_rare
+from fingan.synthesizer import Synthesizer
+from tests.tiny import RARE_ROWS, arrow, config
+from tests.training.toys import Recorder
+
+
+def configured(*overrides: str) -> Config:
+    return from_mapping({}, ("data.target=label", *overrides))
+
+
+def labelled(counts: dict[object, int], seed: int = 0) -> pa.Table:
+    labels = [value for value, count in counts.items() for _ in range(count)]
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return pa.table({"label": pa.array(labels).take(pa.array(order)), "x": np.arange(len(labels))})
+
+
+def found(table: pa.Table, *overrides: str) -> list[tuple[object, int]]:
+    """Return each class and its number of rows."""
+    classes = rare_classes(table, np.arange(table.num_rows), configured(*overrides))
+    kinds = [Counter(rows["label"].to_pylist()) for rows in classes]
+    assert all(len(kind) == 1 for kind in kinds)
+    return [next(iter(kind.items())) for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"no": 1000, "yes": 100}, [("yes", 100)]),
+        ({"no": 1000, "yes": 101}, []),
+        ({"no": 5000, "yes": 99}, []),
+        ({0: 5000, 1: 150, None: 120}, [(1, 150)]),
+        ({True: 200, False: 3000}, [(True, 200)]),
+        ({0.0: 4000, 1.0: 100, 2.0: 300, 3.0: 3000, 4.0: 20}, [(2.0, 300), (1.0, 100)]),
+        (
+            {"a": 4000, "b": 101, "c": 102, "d": 103, "e": 104, "f": 105},
+            [("f", 105), ("e", 104), ("d", 103), ("c", 102)],
+        ),
+        ({n: 3000 if n == 0 else 100 for n in range(11)}, []),
+        ({"only": 2000}, []),
+    ],
+    ids=str,
+)
+def test_a_class_is_rare_that_has_a_tenth_of_the_rows_of_the_commonest(counts, expected):
+    table = labelled(counts)
+    assert found(table) == expected
+    # The order of the rows decides nothing.
+    assert found(table.take(pa.array(np.arange(table.num_rows)[::-1]))) == expected
+
+
+def test_there_is_none_without_a_label():
+    table = labelled({"no": 2000, "yes": 150})
+    assert rare_classes(table, np.arange(table.num_rows), from_mapping({}, [])) == ()
+
+
+def test_only_training_rows_are_taken():
+    table = labelled({"no": 4000, "yes": 300})
+    train = np.arange(0, table.num_rows, 2)
+    (rows,) = rare_classes(table, train, configured())
+    own = [
+        x
+        for x, label in zip(table["x"].to_pylist(), table["label"].to_pylist(), strict=True)
+        if label == "yes"
+    ]
+    assert rows["x"].to_pylist() == [x for x in own if x % 2 == 0]
+
+
+def test_of_many_rows_some_are_drawn(monkeypatch):
+    monkeypatch.setattr(rare, "MOST_ROWS", 120)
+    table = labelled({"no": 4000, "yes": 400})
+    one, two = (
+        rare_classes(table, np.arange(table.num_rows), configured(f"seed={seed}"))[0]["x"].to_pylist()
+        for seed in (0, 1)
+    )
+    assert len(one) == len(set(one)) == 120
+    assert one == sorted(one)
+    assert one != two
+
+
+def test_a_time_budget_is_shared():
+    config = configured("training.time_budget=100s")
+    assert without_rare(config, 0) == config
+    assert without_rare(config, 2).training.time_budget == 75.0
+    # As much time as the table's own network left, also where that one ended early.
+    assert of_rare(config, 0, 1, 500, 1000, 75.0).training.time_budget == pytest.approx(25.0)
+    assert of_rare(config, 1, 2, 500, 1000, 30.0).training.time_budget == pytest.approx(5.0)
+
+
+def test_steps_are_taken_besides():
+    config = configured("training.steps=300", "training.time_budget=null")
+    assert without_rare(config, 1) == config
+    own = of_rare(config, 0, 1, 500, 300, 12.0).training
+    assert (own.steps, own.time_budget) == (100, None)
+    assert of_rare(configured("training.steps=1"), 0, 1, 500, 1, 0.0).training.steps == 1
+
+
+def test_a_batch_fits_into_the_class_and_passes_are_bounded():
+    config = configured("training.batch_size=512", "training.epochs=10")
+    assert of_rare(config, 0, 1, 473, 1, 1.0).training.batch_size == 256
+    assert of_rare(config, 0, 1, 5000, 1, 1.0).training.batch_size == 512
+    assert of_rare(config, 0, 1, 473, 1, 1.0).training.epochs == rare.PASSES * 10
+    assert of_rare(configured("training.epochs=null"), 0, 1, 473, 1, 1.0).training.epochs is None
+
+
+def test_classes_have_seeds_of_their_own():
+    seeds = {of_rare(configured(f"seed={seed}"), n, 2, 500, 1, 1.0).seed for seed in (0, 1) for n in (0, 1)}
+    assert len(seeds) == 4
+
+
+def test_a_run_with_a_time_budget_leaves_time_for_its_rare_class():
+    settings = config("training.steps=null", "training.time_budget=8s", "training.epochs=null")
+    prepared = prepare(arrow(RARE_ROWS), settings)
+    (rows,) = prepared.rare
+    assert set(rows["label"].to_pylist()) == {"bad"}
+    hooks = Recorder()
+    run = start(prepared, hooks=hooks)
+    assert run.config.training.time_budget == 6.0
+    assert prepared.config.training.time_budget == 8.0
+    result = run.train()
+    assert result.reason == "time budget"
+    made = finish(prepared, result)
+    assert [str(own.value) for own in made.rare] == ["bad"]
+    assert made.config.training.time_budget == 8.0
+
+
+def test_a_synthesizer_has_the_rare_class_too():
+    model = Synthesizer(config=config()).fit(arrow(RARE_ROWS))
+    sample = model.sample(50, where={"label": "bad"})
+    assert set(sample["label"]) == {"bad"}
+    assert len(model.generator.rare) == 1
