@@ -151,7 +151,7 @@ def prepare(source: object, config: Config, root: Path | None = None, each: Each
     validation = None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(drawn))
     encoded = encoder.encode(table.take(pa.array(train)))
     reference = table.take(pa.array(_drawn(train, REAL_ROWS, config.seed, "reference")))
-    rare = rare_classes(table, train, config)
+    rare = rare_classes(table, train, schema, config)
     return Prepared(config, schema, encoder, encoded, validation, reference, table.num_rows, rare)
 
 
@@ -179,7 +179,7 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
         validation=None if held < FEWEST_VALIDATION_ROWS else validation,
         reference=training,
         rows=parts.rows,
-        rare=rare_classes(sample, trained, config),
+        rare=rare_classes(sample, trained, encoder.schema, config),
     )
 
 

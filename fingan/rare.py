@@ -1,15 +1,24 @@
-"""Which classes of the label are rare enough for a network of their own, and how long it trains.
+"""Which classes of the label get a network of their own, and how long it trains.
+
+Those that are rare and lie apart: trees tell their rows from the others without the label. A class
+whose rows are like the others has less to gain from a network that sees it alone than to lose from
+one that does not see what all rows share.
 
 See `fingan.generator.rare` for what becomes of such networks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fingan.config import Config
+from fingan.data.schema import TableSchema
+from fingan.evaluation.detection import detect
+from fingan.evaluation.frame import frames
 from fingan.rng import key, numpy_generator
 from fingan.types import Int64
 
@@ -24,6 +33,12 @@ FEWEST_ROWS, MOST_ROWS = 100, 50_000
 
 MOST_CLASSES = 4
 
+APART = 0.9
+"""AUC at which a class can be told from as many other rows, at least."""
+
+JUDGED_ROWS = 5_000
+"""Rows of each side that are looked at for that."""
+
 TIME = 0.25
 """Share of a run's time that the networks of rare classes have together."""
 
@@ -31,12 +46,13 @@ PASSES = 4.0
 """Passes over a rare class's rows at most, as a multiple of `training.epochs`."""
 
 
-def rare_classes(table: pa.Table, rows: Int64, config: Config) -> tuple[pa.Table, ...]:
-    """Return the rows of each rare class of `data.target`, the largest class first.
+def rare_classes(table: pa.Table, rows: Int64, schema: TableSchema, config: Config) -> tuple[pa.Table, ...]:
+    """Return the rows of each class of `data.target` that is rare and lies apart, the largest class first.
 
     Args:
         table: conformed rows.
         rows: numbers of those to train on.
+        schema: of the table.
         config: of the run.
     """
     target = config.data.target
@@ -53,10 +69,19 @@ def rare_classes(table: pa.Table, rows: Int64, config: Config) -> tuple[pa.Table
     largest = rare[np.argsort(-counts[rare], kind="stable")][:MOST_CLASSES]
     found = []
     for number, value in enumerate(values.take(pa.array(largest))):
-        own = rows[pc.fill_null(pc.equal(labels, value), False).to_numpy(zero_copy_only=False)]
-        drawn = numpy_generator(config.seed, "rare class", number).permutation(own)[:MOST_ROWS]
-        found.append(table.take(pa.array(np.sort(drawn))))
+        own = pc.fill_null(pc.equal(labels, value), False).to_numpy(zero_copy_only=False)
+        rng = numpy_generator(config.seed, "rare class", number)
+        inside, others = rng.permutation(rows[own])[:MOST_ROWS], rng.permutation(rows[~own])[:JUDGED_ROWS]
+        sides = [table.take(pa.array(part[:JUDGED_ROWS])) for part in (inside, others)]
+        if _apart(sides, schema, target, config.seed):
+            found.append(table.take(pa.array(np.sort(inside))))
     return tuple(found)
+
+
+def _apart(sides: Sequence[pa.Table], schema: TableSchema, target: str, seed: int) -> bool:
+    """Return whether trees tell rows of a class from others without seeing the label."""
+    own, others = (frame.without(target) for frame in frames(schema, sides))
+    return bool(own.columns) and detect(own, others, seed).auc >= APART
 
 
 def without_rare(config: Config, classes: int) -> Config:

@@ -6,15 +6,17 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from fingan import rare
 from fingan.config import Config, from_mapping
+from fingan.data import infer_schema
 from fingan.fitting import finish, start
 from fingan.preparation import prepare
 from fingan.rare import of_rare, rare_classes, without_rare
 from fingan.synthesizer import Synthesizer
-from tests.tiny import RARE_ROWS, arrow, config
+from tests.tiny import RARE_ROWS, arrow, config, rare_table
 from tests.training.toys import Recorder
 
 
@@ -22,15 +24,24 @@ def configured(*overrides: str) -> Config:
     return from_mapping({}, ("data.target=label", *overrides))
 
 
-def labelled(counts: dict[object, int], seed: int = 0) -> pa.Table:
+def labelled(counts: dict[object, int], apart: bool = True) -> pa.Table:
+    """Return rows with these labels in any order, that x tells apart or not; row numbers n."""
     labels = [value for value, count in counts.items() for _ in range(count)]
-    order = np.random.default_rng(seed).permutation(len(labels))
-    return pa.table({"label": pa.array(labels).take(pa.array(order)), "x": np.arange(len(labels))})
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=len(labels)) + 10.0 * apart * np.repeat(range(len(counts)), list(counts.values()))
+    order = rng.permutation(len(labels))
+    numbers = {"x": x[order], "n": np.arange(len(labels)) % 1000, "row": np.arange(len(labels))}
+    return pa.table({"label": pa.array(labels).take(pa.array(order)), **numbers})
 
 
-def found(table: pa.Table, *overrides: str) -> list[tuple[object, int]]:
+def classes_of(table: pa.Table, *overrides: str, rows: np.ndarray | None = None) -> tuple[pa.Table, ...]:
+    chosen = np.arange(table.num_rows) if rows is None else rows
+    return rare_classes(table, chosen, infer_schema(table, "label"), from_mapping({}, overrides))
+
+
+def found(table: pa.Table) -> list[tuple[object, int]]:
     """Return each class and its number of rows."""
-    classes = rare_classes(table, np.arange(table.num_rows), configured(*overrides))
+    classes = classes_of(table, "data.target=label")
     kinds = [Counter(rows["label"].to_pylist()) for rows in classes]
     assert all(len(kind) == 1 for kind in kinds)
     return [next(iter(kind.items())) for kind in kinds]
@@ -63,28 +74,28 @@ def test_a_class_is_rare_that_has_a_tenth_of_the_rows_of_the_commonest(counts, e
 
 def test_there_is_none_without_a_label():
     table = labelled({"no": 2000, "yes": 150})
-    assert rare_classes(table, np.arange(table.num_rows), from_mapping({}, [])) == ()
+    assert classes_of(table) == ()
+
+
+def test_a_class_whose_rows_are_like_the_others_has_none():
+    assert found(labelled({"no": 3000, "yes": 300}, apart=False)) == []
+    assert found(labelled({"no": 3000, "yes": 300}).select(["label"])) == []
+    assert prepare(arrow(RARE_ROWS), config()).rare == ()
 
 
 def test_only_training_rows_are_taken():
     table = labelled({"no": 4000, "yes": 300})
     train = np.arange(0, table.num_rows, 2)
-    (rows,) = rare_classes(table, train, configured())
-    own = [
-        x
-        for x, label in zip(table["x"].to_pylist(), table["label"].to_pylist(), strict=True)
-        if label == "yes"
-    ]
-    assert rows["x"].to_pylist() == [x for x in own if x % 2 == 0]
+    (rows,) = classes_of(table, "data.target=label", rows=train)
+    own = table.filter(pc.equal(table["label"], "yes"))["row"].to_pylist()
+    assert rows["row"].to_pylist() == [row for row in own if row % 2 == 0]
 
 
 def test_of_many_rows_some_are_drawn(monkeypatch):
     monkeypatch.setattr(rare, "MOST_ROWS", 120)
     table = labelled({"no": 4000, "yes": 400})
-    one, two = (
-        rare_classes(table, np.arange(table.num_rows), configured(f"seed={seed}"))[0]["x"].to_pylist()
-        for seed in (0, 1)
-    )
+    draws = (classes_of(table, "data.target=label", f"seed={seed}") for seed in (0, 1))
+    one, two = (rows["row"].to_pylist() for (rows,) in draws)
     assert len(one) == len(set(one)) == 120
     assert one == sorted(one)
     assert one != two
@@ -122,7 +133,7 @@ def test_classes_have_seeds_of_their_own():
 
 def test_a_run_with_a_time_budget_leaves_time_for_its_rare_class():
     settings = config("training.steps=null", "training.time_budget=8s", "training.epochs=null")
-    prepared = prepare(arrow(RARE_ROWS), settings)
+    prepared = prepare(rare_table(), settings)
     (rows,) = prepared.rare
     assert set(rows["label"].to_pylist()) == {"bad"}
     hooks = Recorder()
@@ -137,7 +148,7 @@ def test_a_run_with_a_time_budget_leaves_time_for_its_rare_class():
 
 
 def test_a_synthesizer_has_the_rare_class_too():
-    model = Synthesizer(config=config()).fit(arrow(RARE_ROWS))
+    model = Synthesizer(config=config()).fit(rare_table())
     sample = model.sample(50, where={"label": "bad"})
     assert set(sample["label"]) == {"bad"}
     assert len(model.generator.rare) == 1

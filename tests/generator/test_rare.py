@@ -22,7 +22,7 @@ from fingan.generator.packed import Piece, prepare_piece, sample_packed
 from fingan.generator.rare import put, read_label
 from fingan.generator.replay import difference, record
 from tests.registry.helpers import alter, edit_manifest
-from tests.tiny import RARE_ROWS, arrow, with_rare
+from tests.tiny import rare_table, with_rare
 
 ROWS = 4 * BLOCK
 WHERES = (None, {"label": "bad"}, {"city": "Oslo", "age": 40}, {"amount": None})
@@ -107,8 +107,8 @@ def test_given_values_hold_in_rows_of_the_class():
 
 
 def test_values_that_the_class_never_had_come_from_the_tables_network():
-    amounts = arrow(RARE_ROWS).filter(pc.equal(arrow(RARE_ROWS)["label"], "bad"))["amount"]
-    beyond = pc.max(amounts).as_py() + 1.0
+    amounts = rare_table().filter(pc.equal(rare_table()["label"], "bad"))["amount"]
+    beyond = round(pc.min(amounts).as_py() / 2, 2)
     where = {"amount": beyond, "label": "bad"}
     rows = often().sample(100, where=where, seed=5)
     assert set(rows["amount"].to_pylist()) == {beyond}
@@ -187,7 +187,7 @@ def test_a_class_that_is_left_out_does_not_replay(bundle):
 
 
 def test_no_identifier_is_in_a_file_of_the_class(bundle):
-    rare = arrow(RARE_ROWS).filter(pc.equal(arrow(RARE_ROWS)["label"], "bad"))
+    rare = rare_table().filter(pc.equal(rare_table()["label"], "bad"))
     customers = [value.encode() for value in rare["customer"].to_pylist()]
     files = list(bundle.glob("rare_0_*"))
     assert len(files) == 5
