@@ -38,6 +38,22 @@ def test_intervals_and_verdicts_of_the_rare_class():
     assert rare.table([row]).endswith("| pass | miss |")
 
 
+def test_half_models_stand_below_with_their_guard():
+    auc = {"frauds": [0.9], "normals": [0.7]}
+    whole = {"seed": 0, "seconds": 60, "rate": 0.00175, "true_rate": 0.00173, "auc": auc}
+
+    def half(share):
+        found = {"value": share, "reference": 0.5, "interval": [share - 0.02, share + 0.02]}
+        model = {"model": "half", "seed": 1, "seconds": 60}
+        return {**model, "dcr_share": found, "unseen_auc": [0.7, 0.8], "halves_auc": [0.5, 0.52]}
+
+    bars, halves = rare.table([whole, half(0.52), half(0.61)]).split("\n\n")
+    assert bars.count("\n") == 2
+    lines = halves.splitlines()
+    assert lines[2] == "| 30 s | 1 | 0.750 | 0.510 | 0.520 (0.500 … 0.540) | holds |"
+    assert lines[3].endswith("| 0.610 (0.590 … 0.630) | **broken** |")
+
+
 def test_a_table_is_written_in_pieces_of_its_shape(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "PIECE", 40)
     scale.write(Case(100, 7, levels=50), tmp_path / "t.parquet")
