@@ -179,7 +179,7 @@ def main(arguments: list[str]) -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """Return rates and AUCs by seed, over seeds whether the bars are kept, and what halves show, as Markdown."""
+    """Return rates and AUCs by seed, whether the bars are kept, and what half models show, as Markdown."""
     halves = [row for row in rows if row.get("model") == "half"]
     whole = _bars([row for row in rows if row.get("model") != "half"])
     return f"{whole}\n\n{_halves(halves)}" if halves else whole
