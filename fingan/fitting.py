@@ -24,6 +24,7 @@ from fingan.config import Config
 from fingan.encoding.fit import fit_encoder
 from fingan.encoding.table import TableEncoder
 from fingan.encoding.units import ColumnUnit
+from fingan.errors import DataError, TrainingDiverged
 from fingan.evaluation.frame import frames
 from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.quick import validation_score
@@ -185,8 +186,9 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
         "stopped_by": result.reason,
         "score": result.score,
     }
-    rare = [_rare_class(prepared, number, result) for number in range(len(prepared.rare))]
-    whole = Generator(engine, config, {"training": training}, rare=tuple(rare))
+    rare = _rare_classes(prepared, result)
+    training["rare_classes"] = [str(own.value) for own in rare]
+    whole = Generator(engine, config, {"training": training}, rare=rare)
     generator = _refined(prepared, whole)
     if prepared.validation is None:
         return generator
@@ -194,6 +196,18 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
     synthetic = generator.sample(real.num_rows, seed=config.seed)
     score, parts = validation_score(real, synthetic, prepared.schema, config.seed)
     return replace(generator, metrics={"training": training, "validation": {"score": score, **parts}})
+
+
+def _rare_classes(prepared: Prepared, result: TrainResult) -> tuple[RareClass, ...]:
+    """Train the networks of rare classes; a class that cannot be learned is left to the table's network."""
+    found = []
+    for number, rows in enumerate(prepared.rare):
+        try:
+            found.append(_rare_class(prepared, number, result))
+        except (DataError, TrainingDiverged) as error:
+            label = prepared.config.data.target
+            log.warning("no network of its own for %s = %s: %s", label, rows[label][0], error)
+    return tuple(found)
 
 
 def _rare_class(prepared: Prepared, number: int, result: TrainResult) -> RareClass:

@@ -5,6 +5,7 @@ A table that fits is held in memory; a larger one, of Parquet, is surveyed and s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,16 +215,22 @@ def inspect(source: object, config: Config) -> Json:
     if parts is not None:
         known = survey(parts, config.seed, in_turn)
         encoder, table = _fitted(known, config)
-        _check_batch(parts.rows - _held_of(parts, config), parts.rows, config)
-        return _facts(encoder, table, parts.rows)
+        held = _held_of(parts, config)
+        _check_batch(parts.rows - held, parts.rows, config)
+        rare = rare_classes(table, np.arange(held, len(table)), encoder.schema, config)
+        return _facts(encoder, table, parts.rows, rare, config)
     table, schema = read_training_rows(source, config)
-    _split(table, config)
+    train, _ = _split(table, config)
     encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
-    return _facts(encoder, table, table.num_rows)
+    return _facts(encoder, table, table.num_rows, rare_classes(table, train, schema, config), config)
 
 
-def _facts(encoder: TableEncoder, table: pa.Table, rows: int) -> Json:
-    notes = [f"{name} equals {other} in every row" for name, other in encoder.aliases.items()]
+def _facts(
+    encoder: TableEncoder, table: pa.Table, rows: int, rare: Sequence[pa.Table], config: Config
+) -> Json:
+    label = config.data.target
+    notes = [f"{own.num_rows} rows of {label} = {own[label][0]} get a network of their own" for own in rare]
+    notes += [f"{name} equals {other} in every row" for name, other in encoder.aliases.items()]
     notes += [f"tied: {', '.join(u.columns)}" for u in encoder.units if isinstance(u, CompositeUnit)]
     notes += [
         f"{u.columns[0]} often equals {', '.join(u.sources)}"

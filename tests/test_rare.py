@@ -9,13 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from fingan import rare
+from fingan import fitting, rare
 from fingan.config import Config, from_mapping
 from fingan.data import infer_schema
+from fingan.encoding.stored import StoredTable
+from fingan.errors import TrainingDiverged
 from fingan.fitting import finish, start
-from fingan.preparation import prepare
+from fingan.preparation import inspect, prepare
 from fingan.rare import of_rare, rare_classes, without_rare
 from fingan.synthesizer import Synthesizer
+from tests.streamed import write
 from tests.tiny import RARE_ROWS, arrow, config, rare_table
 from tests.training.toys import Recorder
 
@@ -143,7 +146,7 @@ def test_a_run_with_a_time_budget_leaves_time_for_its_rare_class():
     result = run.train()
     assert result.reason == "time budget"
     made = finish(prepared, result)
-    assert [str(own.value) for own in made.rare] == ["bad"]
+    assert [str(own.value) for own in made.rare] == made.metrics["training"]["rare_classes"] == ["bad"]
     assert made.config.training.time_budget == 8.0
 
 
@@ -152,3 +155,33 @@ def test_a_synthesizer_has_the_rare_class_too():
     sample = model.sample(50, where={"label": "bad"})
     assert set(sample["label"]) == {"bad"}
     assert len(model.generator.rare) == 1
+
+
+def test_a_class_that_cannot_be_learned_costs_no_run(monkeypatch, caplog):
+    prepared = prepare(rare_table(), config())
+    result = start(prepared).train()
+
+    def fails(*_):
+        raise TrainingDiverged("training is exploding at step 3")
+
+    monkeypatch.setattr(fitting, "_rare_class", fails)
+    made = finish(prepared, result)
+    assert made.rare == ()
+    assert made.sample(10, where={"label": "bad"}).num_rows == 10
+    assert "no network of its own for label = bad: training is exploding" in caplog.text
+
+
+def test_checking_a_table_tells_of_the_class():
+    rows = prepare(rare_table(), config()).rare[0].num_rows
+    notes = [note for note in inspect(rare_table(), config())["notes"] if "network" in note]
+    assert notes == [f"{rows} rows of label = bad get a network of their own"]
+    assert not [note for note in inspect(arrow(), config())["notes"] if "network" in note]
+
+
+def test_a_table_in_parts_has_its_rare_class_from_the_sample(tmp_path):
+    write(tmp_path / "data", rare_table())
+    prepared = prepare(tmp_path / "data", config("data.in_memory=1000"), tmp_path)
+    assert isinstance(prepared.encoded, StoredTable)
+    (rows,) = prepared.rare
+    assert set(rows["label"].to_pylist()) == {"bad"}
+    assert 100 <= rows.num_rows <= 120

@@ -161,6 +161,11 @@ def test_a_bundle_has_the_class(bundle):
     assert [(own.label, own.value) for own in again.rare] == [("label", pa.scalar("bad"))]
 
 
+def test_the_model_card_names_the_class(bundle):
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "- classes with a network of their own: bad\n" in card
+
+
 def test_a_damaged_class_is_found(bundle):
     alter(bundle, "rare_0_calibration", "knots", lambda knots: knots + 0.5)
     with pytest.raises(BundleError, match="calibration gives other values"):
