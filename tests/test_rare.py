@@ -184,4 +184,4 @@ def test_a_table_in_parts_has_its_rare_class_from_the_sample(tmp_path):
     assert isinstance(prepared.encoded, StoredTable)
     (rows,) = prepared.rare
     assert set(rows["label"].to_pylist()) == {"bad"}
-    assert 100 <= rows.num_rows <= 120
+    assert 100 <= rows.num_rows < pc.sum(pc.equal(rare_table()["label"], "bad")).as_py()
