@@ -251,5 +251,6 @@ def _refined(prepared: Prepared, generator: Generator) -> Generator:
         candidates,
         config.seed,
         threads,
+        [own.value for own in generator.rare],
     )
     return replace(generator, density=density)

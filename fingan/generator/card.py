@@ -57,7 +57,7 @@ def model_card(generator: Generator) -> str:
         "generator": f"{config.network.generator}, {config.network.width} wide",
         "seed": config.seed,
         "candidates per row": 1 if generator.density is None else config.sampling.candidates,
-        "rare classes with networks of their own": ", ".join(str(own.value) for own in generator.rare)
+        "classes with a network of their own": ", ".join(_cell(own.value) for own in generator.rare)
         or "none",
         **{k: v for k, v in generator.metrics.get("training", {}).items() if not isinstance(v, dict | list)},
     }

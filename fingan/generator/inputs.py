@@ -5,7 +5,7 @@ Letters: B rows, I columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fingan.data.schema import TableSchema
+from fingan.errors import BundleError
 from fingan.evaluation.frame import NUMERIC_KINDS, numbers
 from fingan.types import Float32, Float64, Json
 
@@ -34,19 +35,30 @@ class TreeInputs:
     Attributes:
         columns: names of the columns read.
         levels: per categorical column its frequent values as text, the commonest first.
+        label: the label column, where it is read; None for none.
+        blind: ranks of the label's classes of which nothing but the label is shown.
     """
 
     columns: tuple[str, ...]
     levels: Mapping[str, pa.Array]
+    label: str | None = None
+    blind: tuple[int, ...] = ()
 
     @classmethod
-    def fit(cls, schema: TableSchema, table: pa.Table, label: str | None = None) -> TreeInputs:
+    def fit(
+        cls,
+        schema: TableSchema,
+        table: pa.Table,
+        label: str | None = None,
+        blind: Sequence[pa.Scalar] = (),
+    ) -> TreeInputs:
         """Read all columns but identifiers; categories come from the rows of `table`.
 
         Args:
             schema: kinds of the columns.
             table: N training rows.
             label: column that is read as a category, whatever its kind, where it has at most 10 values.
+            blind: classes of the label of whose rows nothing else shall be seen: too few to learn from.
         """
         specs = [spec for spec in schema.columns if spec.kind != "identifier"]
         levels = {s.name: _levels(table[s.name]) for s in specs if s.kind not in NUMERIC_KINDS}
@@ -58,7 +70,12 @@ class TreeInputs:
             and len(table[label].drop_null().unique()) <= MOST_CLASSES
         ):
             levels[label] = _levels(table[label])
-        return cls(names, levels)
+        if label not in names or label not in levels:
+            return cls(names, levels)
+        known = [str(level) for level in levels[label].to_pylist()]
+        texts = [value.cast(pa.string()).as_py() for value in blind]
+        ranks = (known.index(text) if text in known else len(known) for text in texts)
+        return cls(names, levels, label, tuple(ranks))
 
     def matrix(self, rows: pa.Table | pa.RecordBatch) -> Float32:
         """Return the rows as [B, I]."""
@@ -67,6 +84,10 @@ class TreeInputs:
             column = rows.column(name)
             chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
             out[:, place] = self._ranks(name, chunked) if name in self.levels else _cut(numbers(chunked))
+        if self.label is not None and self.blind:
+            place = self.columns.index(self.label)
+            hidden = np.isin(out[:, place], self.blind)
+            out[np.ix_(hidden, np.arange(len(self.columns)) != place)] = np.nan
         return out
 
     def _ranks(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
@@ -79,13 +100,22 @@ class TreeInputs:
         return {
             "columns": list(self.columns),
             "levels": {name: values.to_pylist() for name, values in self.levels.items()},
+            "label": self.label,
+            "blind": list(self.blind),
         }
 
     @classmethod
     def from_state(cls, document: Json) -> TreeInputs:
-        """Rebuild from `state`."""
+        """Rebuild from `state`.
+
+        Raises:
+            BundleError: a label that is not read as a category.
+        """
         levels = {name: pa.array(values, pa.string()) for name, values in document["levels"].items()}
-        return cls(tuple(document["columns"]), levels)
+        columns, label = tuple(document["columns"]), document.get("label")
+        if label is not None and (label not in columns or label not in levels):
+            raise BundleError(f"its density ratio has a label {label!r} that it does not read")
+        return cls(columns, levels, label, tuple(map(int, document.get("blind", ()))))
 
 
 def _cut(values: Float64) -> Float64:

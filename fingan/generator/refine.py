@@ -5,7 +5,7 @@ Letters: N real rows, K candidates for each row that is kept, I columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +59,7 @@ def fit_density(
     candidates: int,
     seed: int,
     threads: int,
+    rare: Sequence[pa.Scalar] = (),
 ) -> DensityRatio | None:
     """Fit the ratio of densities by which candidates are chosen; None where it would not help.
 
@@ -71,13 +72,15 @@ def fit_density(
         candidates: how many candidates a row will be chosen from.
         seed: of splits and subsamples.
         threads: to use.
+        rare: classes of the label that have networks of their own. Their rows are chosen evenly: the real
+            ones are too few to tell good ones by.
     """
     if real.num_rows < FEWEST_REAL:
         return None
     if held is None:
         kept, left = split_rows(real.num_rows, _HELD_SHARE, seed, None)
         real, held = real.take(pa.array(kept)), real.take(pa.array(left))
-    inputs = TreeInputs.fit(schema, real, target)
+    inputs = TreeInputs.fit(schema, real, target, rare)
     width = len(inputs.columns)
     if not width:
         return None

@@ -8,8 +8,10 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from fingan.data import infer_schema
+from fingan.errors import BundleError
 from fingan.generator.inputs import FEWEST_ROWS, TreeInputs
 
 
@@ -77,3 +79,26 @@ def test_a_label_of_few_numbers_is_a_category_and_one_of_many_is_not():
     assert schema.column("few").kind == "integer"
     assert TreeInputs.fit(schema, rows, "few").matrix(rows)[:7, 0].tolist() == [0, 0, 0, 0, 0, 0, 1]
     assert TreeInputs.fit(schema, rows, "many").levels == {}
+
+
+def test_of_blind_classes_the_label_alone_is_seen():
+    rows = pa.table(
+        {"x": np.arange(40.0), "city": ["Rom", "Ulm"] * 20, "y": [0] * 20 + [1] * 10 + [2] * 6 + [3] * 4}
+    )
+    schema = infer_schema(rows)
+    plain = TreeInputs.fit(schema, rows, "y").matrix(rows)
+    # Of the last class there are too few rows for a rank of its own.
+    inputs = TreeInputs.fit(schema, rows, "y", [pa.scalar(1), pa.scalar(3)])
+    for own in (inputs, TreeInputs.from_state(json.loads(json.dumps(inputs.state())))):
+        found = own.matrix(rows)
+        label = own.columns.index("y")
+        hidden = np.isin(rows["y"].to_numpy(), (1, 3))
+        assert np.array_equal(found[~hidden], plain[~hidden])
+        assert np.array_equal(found[:, label], plain[:, label])
+        assert np.isnan(np.delete(found[hidden], label, axis=1)).all()
+
+
+def test_a_label_that_is_not_read_is_a_damaged_bundle():
+    state = TreeInputs.fit(infer_schema(table()), table()).state()
+    with pytest.raises(BundleError, match="label 'town' that it does not read"):
+        TreeInputs.from_state(state | {"label": "town"})

@@ -124,6 +124,18 @@ def test_candidates_are_chosen_among_rows_of_the_class_too():
     assert not first[0].equals(first[1])
 
 
+def test_rows_of_the_class_are_chosen_evenly():
+    """A hundred real rows are too few to choose by: all of the class have one ratio."""
+    made = with_rare("sampling.candidates=3")
+    batch = made.sample(8000, seed=2, candidates=1).combine_chunks().to_batches()[0]
+    rare = bad(pa.table(batch))
+    ratios = made.density(batch)
+    assert len(np.unique(ratios[rare])) == 1
+    assert len(np.unique(ratios[~rare])) > 1000
+    rate = bad(made.sample(60_000, seed=3)).mean() / bad(made.sample(60_000, seed=3, candidates=1)).mean()
+    assert 0.85 < rate < 1.15
+
+
 def test_no_class_no_pass(monkeypatch):
     """Rows that need no other network cost none."""
     made, calls = often(), []
