@@ -50,9 +50,10 @@ class DensityRatio:
     raking: Raking
 
     def __call__(self, rows: pa.RecordBatch) -> Float64:
-        """Return the log ratio [B] of decoded rows."""
+        """Return the log ratio [B] of decoded rows; NaN for those that are not compared."""
         matrix = self.inputs.matrix(rows)
-        return unraked(self.trees, self.labels, matrix) + self.raking(matrix)
+        ratio = unraked(self.trees, self.labels, matrix) + self.raking(matrix)
+        return np.where(self.inputs.stand_apart(matrix), np.nan, ratio)
 
     def state(self) -> tuple[Json, dict[str, np.ndarray]]:
         """Return the JSON document and the arrays that `from_state` takes."""

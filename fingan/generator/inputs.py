@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from fingan.data.schema import TableSchema
 from fingan.errors import BundleError
 from fingan.evaluation.frame import NUMERIC_KINDS, numbers
-from fingan.types import Float32, Float64, Json
+from fingan.types import Bool, Float32, Float64, Json
 
 MOST_CLASSES = 10
 """A label of so many values is one of classes."""
@@ -36,13 +36,13 @@ class TreeInputs:
         columns: names of the columns read.
         levels: per categorical column its frequent values as text, the commonest first.
         label: the label column, where it is read; None for none.
-        blind: ranks of the label's classes of which nothing but the label is shown.
+        apart: ranks of the label's classes whose rows are not compared with others.
     """
 
     columns: tuple[str, ...]
     levels: Mapping[str, pa.Array]
     label: str | None = None
-    blind: tuple[int, ...] = ()
+    apart: tuple[int, ...] = ()
 
     @classmethod
     def fit(
@@ -50,7 +50,7 @@ class TreeInputs:
         schema: TableSchema,
         table: pa.Table,
         label: str | None = None,
-        blind: Sequence[pa.Scalar] = (),
+        apart: Sequence[pa.Scalar] = (),
     ) -> TreeInputs:
         """Read all columns but identifiers; categories come from the rows of `table`.
 
@@ -58,7 +58,7 @@ class TreeInputs:
             schema: kinds of the columns.
             table: N training rows.
             label: column that is read as a category, whatever its kind, where it has at most 10 values.
-            blind: classes of the label of whose rows nothing else shall be seen: too few to learn from.
+            apart: classes of the label whose rows shall not be compared with others.
         """
         specs = [spec for spec in schema.columns if spec.kind != "identifier"]
         levels = {s.name: _levels(table[s.name]) for s in specs if s.kind not in NUMERIC_KINDS}
@@ -73,7 +73,7 @@ class TreeInputs:
         if label not in names or label not in levels:
             return cls(names, levels)
         known = [str(level) for level in levels[label].to_pylist()]
-        texts = [value.cast(pa.string()).as_py() for value in blind]
+        texts = [value.cast(pa.string()).as_py() for value in apart]
         ranks = (known.index(text) if text in known else len(known) for text in texts)
         return cls(names, levels, label, tuple(ranks))
 
@@ -84,11 +84,13 @@ class TreeInputs:
             column = rows.column(name)
             chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
             out[:, place] = self._ranks(name, chunked) if name in self.levels else _cut(numbers(chunked))
-        if self.label is not None and self.blind:
-            place = self.columns.index(self.label)
-            hidden = np.isin(out[:, place], self.blind)
-            out[np.ix_(hidden, np.arange(len(self.columns)) != place)] = np.nan
         return out
+
+    def stand_apart(self, matrix: Float32) -> Bool:
+        """Return which rows of a matrix [B, I] are of classes that are not compared."""
+        if self.label is None or not self.apart:
+            return np.zeros(len(matrix), dtype=np.bool_)
+        return np.isin(matrix[:, self.columns.index(self.label)], self.apart)
 
     def _ranks(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         rank = pc.index_in(column.cast(pa.string()), value_set=self.levels[name])
@@ -101,7 +103,7 @@ class TreeInputs:
             "columns": list(self.columns),
             "levels": {name: values.to_pylist() for name, values in self.levels.items()},
             "label": self.label,
-            "blind": list(self.blind),
+            "apart": list(self.apart),
         }
 
     @classmethod
@@ -115,7 +117,7 @@ class TreeInputs:
         columns, label = tuple(document["columns"]), document.get("label")
         if label is not None and (label not in columns or label not in levels):
             raise BundleError(f"its density ratio has a label {label!r} that it does not read")
-        return cls(columns, levels, label, tuple(map(int, document.get("blind", ()))))
+        return cls(columns, levels, label, tuple(map(int, document.get("apart", ()))))
 
 
 def _cut(values: Float64) -> Float64:

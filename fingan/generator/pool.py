@@ -10,25 +10,36 @@ import numpy as np
 from fingan.generator.resampling import scaled_weights
 from fingan.types import Float64, Int64
 
+_LEAST = 1e-300
+
 
 class Pool:
     """Probabilities [M, C] with which candidates are kept.
 
+    Candidates that are not compared have no part in it: nothing moves them, and they count nowhere.
+
     Args:
-        log_weight: logarithms [M, C] of the weights by which they are chosen.
+        log_weight: logarithms [M, C] of the weights by which they are chosen; NaN: not compared.
         kept: how many of each group are, fewer than C.
     """
 
     def __init__(self, log_weight: Float64, kept: int) -> None:
-        self._of_group = kept
+        self._compared = ~np.isnan(log_weight)
+        self._of_group = kept * self._compared.mean(axis=1)
         self._ones = np.ones(log_weight.shape[1])
-        self._weight = scaled_weights(log_weight, kept)
+        self._weight = np.where(self._compared, scaled_weights(log_weight, kept), 0.0)
         self._kept = np.minimum(self._weight, 1.0)
 
     @property
     def kept(self) -> Float64:
         """Probability [M · C] with which each candidate is kept, those of a group side by side."""
         return self._kept.ravel()
+
+    def made(self, cells: Int64, size: int) -> Float64:
+        """Return how many candidates of each cell there are [Q]; the arguments are those of `counts`."""
+        there = self._compared.ravel()
+        found: Float64 = np.bincount(cells, there, size).astype(np.float64, copy=False)
+        return found
 
     def counts(self, cells: Int64, size: int) -> Float64:
         """Return how many rows of each cell are kept [Q], on average.
@@ -45,5 +56,5 @@ class Pool:
         self._weight *= np.exp(step)[cells].reshape(self._weight.shape)
         np.minimum(self._weight, 1.0, out=self._kept)
         # A step of a fixed-point iteration, which goes on with the next move.
-        self._weight *= (self._of_group / (self._kept @ self._ones))[:, None]
+        self._weight *= (self._of_group / np.maximum(self._kept @ self._ones, _LEAST))[:, None]
         np.minimum(self._weight, 1.0, out=self._kept)

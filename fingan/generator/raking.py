@@ -103,11 +103,11 @@ def fit_raking(
         categorical: whether a column holds ranks of categories [I].
         group: column of categories within each of which columns' shares are kept; None for none.
         rows: generated rows [M · C, I], the candidates of a group side by side.
-        log_weight: logarithms [M, C] of the weights by which they are chosen.
+        log_weight: logarithms [M, C] of the weights by which they are chosen; NaN: not compared.
         kept: how many of a group are.
     """
     pool = Pool(log_weight, kept)
-    columns = _ColumnSweep(real, categorical, group, rows)
+    columns = _ColumnSweep(real, categorical, group, rows, pool)
     for _ in range(ROUNDS):
         columns(pool)
     pairs = PairSweep(real, categorical, group, rows, pool)
@@ -119,9 +119,16 @@ def fit_raking(
 
 
 class _ColumnSweep:
-    """Corrects every column's table once; the arguments are those of `fit_raking`."""
+    """Corrects every column's table once.
 
-    def __init__(self, real: Float32, categorical: Sequence[bool], group: int | None, rows: Float32) -> None:
+    Args:
+        real, categorical, group, rows: those of `fit_raking`.
+        pool: the generated rows, as they are kept at first.
+    """
+
+    def __init__(
+        self, real: Float32, categorical: Sequence[bool], group: int | None, rows: Float32, pool: Pool
+    ) -> None:
         self.cuts = cut_columns(real, categorical, BINS)
         self._group = group
         classes = 1 if group is None else number_of_bins(self.cuts[group])
@@ -129,7 +136,7 @@ class _ColumnSweep:
         self.tables = [np.zeros(shape) for shape in shapes]
         self._places = _cells(self.cuts, group, rows)
         known = map(_counts, _cells(self.cuts, group, real), shapes)
-        made = map(_counts, self._places, shapes)
+        made = (pool.made(own, g * q).reshape(g, q) for own, (g, q) in zip(self._places, shapes, strict=True))
         self._aims = [_aim(k, m, i == group) for i, (k, m) in enumerate(zip(known, made, strict=True))]
 
     def __call__(self, pool: Pool) -> None:

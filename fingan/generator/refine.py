@@ -72,7 +72,7 @@ def fit_density(
         candidates: how many candidates a row will be chosen from.
         seed: of splits and subsamples.
         threads: to use.
-        rare: classes of the label that have networks of their own. Their rows are chosen evenly: the real
+        rare: classes of the label that have networks of their own. Their rows are not compared: the real
             ones are too few to tell good ones by.
     """
     if real.num_rows < FEWEST_REAL:
@@ -84,12 +84,11 @@ def fit_density(
     width = len(inputs.columns)
     if not width:
         return None
-    known, judged = inputs.matrix(real), inputs.matrix(held)
+    known, judged = (_compared(inputs, rows) for rows in (real, held))
     most = max(1, MOST_VALUES // width)
     made = min(GENERATED_PER_REAL * len(known), MOST_GENERATED, most)
     new = min(_HELD_PER_REAL * len(judged), most)
-    rows = inputs.matrix(draw(0, made + new))
-    learned, fresh = rows[:made], rows[made:]
+    learned, fresh = (_compared(inputs, draw(*part)) for part in ((0, made), (made, new)))
     trees = fit_trees(known, learned, (judged, fresh), seed, threads)
     if trees is None:
         return None
@@ -101,10 +100,17 @@ def fit_density(
     real_rows = np.concatenate([known, judged])
     groups = max(1, min(raked_rows(real_rows, place, candidates), most // candidates) // GROUP)
     pool = inputs.matrix(draw(made + new, groups * GROUP * candidates))
-    weights = unraked(trees, labels, pool, threads).reshape(groups, GROUP * candidates)
+    weights = np.where(inputs.stand_apart(pool), np.nan, unraked(trees, labels, pool, threads))
     categorical = [name in inputs.levels for name in inputs.columns]
+    weights = weights.reshape(groups, GROUP * candidates)
     raking = fit_raking(real_rows, categorical, place, pool, weights, GROUP)
     return DensityRatio(inputs, trees, labels, raking)
+
+
+def _compared(inputs: TreeInputs, rows: pa.Table) -> Float32:
+    """Return the rows [B, I] that are compared."""
+    matrix = inputs.matrix(rows)
+    return matrix[~inputs.stand_apart(matrix)]
 
 
 def raked_rows(real: Float32, label: int | None, candidates: int) -> int:

@@ -46,7 +46,7 @@ def record(generator: Generator) -> tuple[dict[str, np.ndarray], str]:
         arrays |= {f"{prefix}{name}": array for name, array in own.items()}
         decoded.append(_decoded(engine, rows))
     if generator.density is not None:
-        arrays |= {"ratio": generator.density(decoded[0]), "kept": _kept()}
+        arrays |= {"ratio": _finite(generator.density(decoded[0])), "kept": _kept()}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, _digest(decoded)
 
 
@@ -64,7 +64,7 @@ def difference(generator: Generator, arrays: Mapping[str, np.ndarray], digest: o
         decoded.append(_decoded(engine, RawRows(own["u"], own["codes"], own["spare"], {})))
     if _digest(decoded) != digest:
         return "its encoder gives other rows"
-    return "" if generator.density is None else _other_choice(generator.density(decoded[0]), arrays)
+    return "" if generator.density is None else _other_choice(_finite(generator.density(decoded[0])), arrays)
 
 
 def _engines(generator: Generator) -> list[tuple[str, Engine]]:
@@ -92,6 +92,11 @@ def _other_choice(ratio: Float64, arrays: Mapping[str, np.ndarray]) -> str:
         return "it was saved by a version of fingan that chose among candidates in another way"
     same = np.allclose(ratio, arrays["ratio"], rtol=0.0, atol=RATIO_TOLERANCE)
     return "" if same else "its ratio of densities gives other values"
+
+
+def _finite(ratio: Float64) -> Float64:
+    """Return ratios as a bundle can hold them; rows that are not compared have none."""
+    return np.nan_to_num(ratio)
 
 
 def _raw(engine: Engine) -> np.ndarray:

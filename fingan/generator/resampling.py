@@ -7,6 +7,9 @@ were each row chosen from K candidates of its own, a bad one would be kept where
 are. Drawn systematically (Madow, 1949), so that a group has exactly its rows, and row i stays a
 function of (bundle, seed, candidates, i).
 
+Candidates without a ratio are not compared: each is kept with the probability that it would have if all
+were alike, G / C, and the others share the rest.
+
 Letters: M groups, C candidates of a group, G rows kept of them.
 """
 
@@ -27,16 +30,23 @@ def scaled_weights(log_ratio: Float64, kept: int) -> Float64:
     """Return positive weights [M, C] that, cut at 1, are the probabilities with which candidates are kept.
 
     Args:
-        log_ratio: of each candidate [M, C].
+        log_ratio: of each candidate [M, C]; NaN where it is not compared.
         kept: number G, fewer than C, to which a group's probabilities come.
     """
-    weight: Float64 = np.exp(np.maximum(log_ratio - log_ratio.max(axis=1, keepdims=True), -FURTHEST))
+    apart = np.isnan(log_ratio)
+    ratio = np.where(apart, -np.inf, log_ratio)
+    highest = ratio.max(axis=1, keepdims=True)
+    weight: Float64 = np.exp(np.maximum(ratio - np.where(np.isinf(highest), 0.0, highest), -FURTHEST))
+    weight[apart] = 0.0
+    room = kept * (1.0 - apart.mean(axis=1, keepdims=True))
     rising = np.sort(weight, axis=1)
     falling, sums = rising[:, : -kept - 2 : -1], rising.cumsum(axis=1)[:, : -kept - 2 : -1]
-    # With the t heaviest kept for certain, the others share G − t.
-    scale = (kept - np.arange(kept + 1)) / sums
-    certain = np.argmax(scale * falling <= 1.0, axis=1)[:, None]
-    weight *= np.take_along_axis(scale, certain, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # With the t heaviest kept for certain, the others share what is left of the room.
+        scale = (room - np.arange(kept + 1)) / sums
+        certain = np.argmax(scale * falling <= 1.0, axis=1)[:, None]
+        weight *= np.take_along_axis(scale, certain, axis=1)
+    weight[apart] = kept / log_ratio.shape[1]
     return weight
 
 
@@ -44,7 +54,7 @@ def chosen(log_ratio: Float64, uniform: Float64, kept: int) -> Int64:
     """Return which candidates of each group are kept [M, G], ascending.
 
     Args:
-        log_ratio: of each candidate [M, C].
+        log_ratio: of each candidate [M, C]; NaN where it is not compared.
         uniform: one draw [M] of each group in [0, 1).
         kept: number G, fewer than C.
     """

@@ -81,21 +81,16 @@ def test_a_label_of_few_numbers_is_a_category_and_one_of_many_is_not():
     assert TreeInputs.fit(schema, rows, "many").levels == {}
 
 
-def test_of_blind_classes_the_label_alone_is_seen():
-    rows = pa.table(
-        {"x": np.arange(40.0), "city": ["Rom", "Ulm"] * 20, "y": [0] * 20 + [1] * 10 + [2] * 6 + [3] * 4}
-    )
+def test_some_classes_stand_apart():
+    classes = [0] * 20 + [1] * 10 + [2] * 6 + [3] * 4
+    rows = pa.table({"x": np.arange(40.0), "city": ["Rom", "Ulm"] * 20, "y": classes})
     schema = infer_schema(rows)
-    plain = TreeInputs.fit(schema, rows, "y").matrix(rows)
     # Of the last class there are too few rows for a rank of its own.
     inputs = TreeInputs.fit(schema, rows, "y", [pa.scalar(1), pa.scalar(3)])
     for own in (inputs, TreeInputs.from_state(json.loads(json.dumps(inputs.state())))):
-        found = own.matrix(rows)
-        label = own.columns.index("y")
-        hidden = np.isin(rows["y"].to_numpy(), (1, 3))
-        assert np.array_equal(found[~hidden], plain[~hidden])
-        assert np.array_equal(found[:, label], plain[:, label])
-        assert np.isnan(np.delete(found[hidden], label, axis=1)).all()
+        assert own.stand_apart(own.matrix(rows)).tolist() == [y in (1, 3) for y in classes]
+    for without in (TreeInputs.fit(schema, rows, "y"), TreeInputs.fit(schema, rows)):
+        assert not without.stand_apart(without.matrix(rows)).any()
 
 
 def test_a_label_that_is_not_read_is_a_damaged_bundle():

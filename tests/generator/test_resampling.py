@@ -64,3 +64,25 @@ def test_bad_candidates_are_rarer_than_where_each_row_has_candidates_of_its_own(
     of_one = chosen(log_ratio.reshape(-1, 4), rng.random(200 * GROUP), 1)
     assert np.take_along_axis(bad, kept, axis=1).mean() < 0.02
     assert np.take_along_axis(bad.reshape(-1, 4), of_one, axis=1).mean() > 0.1
+
+
+def test_what_is_not_compared_is_kept_as_often_as_it_is_there():
+    groups, nan = 100_000, np.nan
+    log_ratio = np.tile([nan, 9.0, 0.0, nan, 0.0, 0.0, 0.0, 0.0], (groups, 1))
+    assert inclusions(log_ratio[:1], 4)[0] == pytest.approx([0.5, 1.0, 0.4, 0.5, 0.4, 0.4, 0.4, 0.4])
+    kept = chosen(log_ratio, (np.arange(groups) + 0.5) / groups, 4)
+    counts = np.bincount(kept.ravel(), minlength=8)
+    assert counts / groups == pytest.approx([0.5, 1.0, 0.4, 0.5, 0.4, 0.4, 0.4, 0.4], abs=1e-4)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 12), st.integers(1, 40), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1))
+def test_a_group_is_full_whatever_is_not_compared(kept, more, share, seed):
+    rng = np.random.default_rng(seed)
+    log_ratio = rng.normal(scale=5.0, size=(9, kept + more))
+    log_ratio[rng.random(log_ratio.shape) < share] = np.nan
+    log_ratio[0] = np.nan
+    assert inclusions(log_ratio, kept).sum(axis=1) == pytest.approx(np.full(9, kept))
+    found = chosen(log_ratio, rng.random(9), kept)
+    assert (np.diff(found, axis=1) > 0).all()
+    assert found.max() < kept + more
