@@ -50,10 +50,18 @@ class RareClass:
     def condition(self, where: Mapping[str, Any] | None) -> Condition | None:
         """Return what is given of the class's rows where `where` is given of the table's.
 
+        The label is not: all rows of the class have it, and a network knows best what it makes of nothing.
+
         Raises:
             ConditionError: values that no training row of the class has, or that lie outside their range.
         """
-        return Where.parse(self.engine.encoder, where).block if where else None
+        if not where:
+            return None
+        encoder, rest = self.engine.encoder, {name: where[name] for name in where if name != self.label}
+        whole = Where.parse(encoder, where)
+        if len(rest) == len(where):
+            return whole.block
+        return Where.parse(encoder, rest).block if rest else None
 
     def label_array(self) -> np.ndarray:
         """Return the label as an array that `read_label` takes."""

@@ -15,7 +15,7 @@ import torch
 
 from fingan import load
 from fingan.encoding.codec import encode_table
-from fingan.errors import BundleError
+from fingan.errors import BundleError, ConditionError
 from fingan.generator import Generator
 from fingan.generator.engine import BLOCK, Ask, Stretch
 from fingan.generator.packed import Piece, prepare_piece, sample_packed
@@ -104,6 +104,19 @@ def test_given_values_hold_in_rows_of_the_class():
     assert set(rows["age"].to_pylist()) == set(rows["years"].to_pylist()) == {50}
     assert 0 < bad(rows).sum() < 500
     assert not bad(often().sample(200, where={"label": "good"})).any()
+
+
+def test_the_label_is_not_given_to_a_network_that_knows_no_other():
+    """Rows that are asked for by the label are those that the class makes of nothing."""
+    (own,) = often().rare
+    raw = own.engine.make([Ask([Stretch(7, "sample of rare class 0", 0, 300)])])[0]
+    alone = pa.Table.from_batches([own.engine.decode(raw, np.arange(300), 7)])
+    assert often().sample(300, where={"label": "bad"}, seed=7).equals(alone)
+    both = often().sample(300, where={"label": "bad", "age": 44}, seed=7)
+    assert set(both["age"].to_pylist()) == {44}
+    assert own.condition({"label": "bad"}) is None
+    with pytest.raises(ConditionError):
+        own.condition({"label": "good"})
 
 
 def test_values_that_the_class_never_had_come_from_the_tables_network():
