@@ -220,8 +220,8 @@ def _rare_class(prepared: Prepared, number: int, result: TrainResult) -> RareCla
     """
     config, schema, rows = prepared.config, prepared.schema, prepared.rare[number]
     label = cast(str, config.data.target)
-    taken, seconds = result.steps, result.seconds
-    own = of_rare(config, number, len(prepared.rare), rows.num_rows, taken, seconds)
+    classes = len(prepared.rare)
+    own = of_rare(config, number, classes, rows.num_rows, result.steps, result.seconds)
     encoder = fit_encoder(rows, schema, config.data.constraints, label)
     # Identifiers tell rows of the whole table apart.
     encoder = replace(encoder, identifiers=prepared.encoder.identifiers)

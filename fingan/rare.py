@@ -19,11 +19,9 @@ from fingan.config import Config
 from fingan.data.schema import TableSchema
 from fingan.evaluation.detection import detect
 from fingan.evaluation.frame import frames
+from fingan.generator.inputs import MOST_CLASSES
 from fingan.rng import key, numpy_generator
 from fingan.types import Int64
-
-MOST_LABELS = 10
-"""A label of more values is no label of classes."""
 
 RARE = 0.1
 """A class is rare that has at most so many rows for each one of the commonest class."""
@@ -31,7 +29,8 @@ RARE = 0.1
 FEWEST_ROWS, MOST_ROWS = 100, 50_000
 """Below so many rows a class has nothing that a network could learn; above, they are drawn."""
 
-MOST_CLASSES = 4
+MOST_RARE = 4
+"""So many classes get a network of their own, the largest ones."""
 
 APART = 0.9
 """AUC at which a class can be told from as many other rows, at least."""
@@ -60,13 +59,13 @@ def rare_classes(table: pa.Table, rows: Int64, schema: TableSchema, config: Conf
         return ()
     labels = table[target].take(pa.array(rows)).combine_chunks()
     counted = pc.value_counts(labels.drop_null())
-    if not 2 <= len(counted) <= MOST_LABELS:
+    if not 2 <= len(counted) <= MOST_CLASSES:
         return ()
     # By value, so that nothing depends on the order of the rows.
     counted = counted.sort(by="values")
     values, counts = counted.field("values"), counted.field("counts").to_numpy()
     rare = np.flatnonzero((counts >= FEWEST_ROWS) & (counts <= RARE * counts.max()))
-    largest = rare[np.argsort(-counts[rare], kind="stable")][:MOST_CLASSES]
+    largest = rare[np.argsort(-counts[rare], kind="stable")][:MOST_RARE]
     found = []
     for number, value in enumerate(values.take(pa.array(largest))):
         own = pc.fill_null(pc.equal(labels, value), False).to_numpy(zero_copy_only=False)

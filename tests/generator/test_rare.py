@@ -83,9 +83,7 @@ def test_they_are_what_the_engine_of_the_class_makes():
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
-@pytest.mark.parametrize(
-    "where", [None, {"label": "bad"}, {"city": "Oslo", "age": 40}, {"amount": None}], ids=str
-)
+@pytest.mark.parametrize("where", WHERES, ids=str)
 def test_a_row_is_a_function_of_seed_and_number(where, candidates):
     made = dataclasses.replace(often(), density=with_rare("sampling.candidates=3").density)
     whole = made.sample(ROWS, where, seed=3, candidates=candidates)
