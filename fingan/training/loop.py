@@ -193,8 +193,11 @@ class Run:
         if self.validate is not None and progress.validated_step < progress.step:
             self._validate()
         if not state.best:
-            state.keep_best()
             progress.best_step = progress.step
+            if not self._monitor.sound:
+                state.load_tensors(self._good)
+                progress.best_step = self._stood.step
+            state.keep_best()
         return TrainResult(
             weights={k: v.cpu() for k, v in state.best.items()},
             score=progress.best_score,
@@ -251,7 +254,9 @@ class Run:
             return ""
         progress, config = self.state.progress, self.config
         reason, validate = self._agree()
-        if validate and self.validate is not None:
+        if validate and self.validate is None:
+            self._pace.validated(0.0)
+        elif validate:
             self._validate()
             patience = config.training.patience
             if not reason and patience is not None and progress.stale >= patience:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fingan.errors import TrainingDiverged
+from fingan.training import Run
 from tests.training import golden
 from tests.training.toys import Recorder, best_of, digest, make_run, nan_batch, settings, weights_score
 
@@ -277,6 +278,29 @@ def test_a_roll_back_goes_behind_the_first_signs(tmp_path):
     # What was the best among the ill is forgotten with its score.
     run.state.average.load_state_dict(result.weights)
     assert weights_score(run.state.average) == result.score
+
+
+def test_without_validation_the_last_sound_average_is_kept():
+    """What collapses in the last window is not what the run leaves."""
+    averages = []
+
+    def late(run, batch, step, attempt):
+        if step == 60:
+            averages.append(digest(run.state.average.state_dict()))
+        return collapse(run, batch, step, attempt) if step >= 60 else batch
+
+    result = make_run(settings("training.steps=80", "training.validations=4"), tamper=late).train()
+    assert (result.steps, result.best_step, result.rollbacks) == (80, 60, 0)
+    assert [best_of(result)] == averages
+
+
+def test_without_validation_states_are_kept_as_often_as_with_it(monkeypatch):
+    kept = []
+    keep = Run._keep_good
+    monkeypatch.setattr(Run, "_keep_good", lambda run: (kept.append(run.state.progress.step), keep(run))[1])
+    for validate in (None, weights_score):
+        make_run(settings("training.steps=160", "training.validations=2"), validate=validate).train()
+    assert kept == 2 * [0, 80, 160]
 
 
 def test_an_untampered_run_is_healthy():
