@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import pyarrow as pa
@@ -55,7 +56,26 @@ def fit_column(
     return CategoryEncoder.fit(spec.name, spec.kind, array, profile=profile, tally=tally)
 
 
-def _fixed_groups(rules: Sequence[Constraint], bound: set[str]) -> list[tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Relations:
+    """What ties columns in every row.
+
+    Attributes:
+        aliases: column → the column that it equals.
+        groups: columns that are learned as one, in the combinations of the training rows.
+    """
+
+    aliases: Mapping[str, str]
+    groups: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, encoder: TableEncoder) -> _Relations:
+        """Return what an encoder keeps."""
+        groups = (unit.columns for unit in encoder.units if isinstance(unit, CompositeUnit))
+        return cls(encoder.aliases, tuple(groups))
+
+
+def _fixed_groups(rules: Sequence[Constraint], bound: set[str]) -> tuple[tuple[str, ...], ...]:
     """Return the columns of each rule of fixed combinations."""
     groups: list[tuple[str, ...]] = []
     taken = set(bound)
@@ -68,7 +88,7 @@ def _fixed_groups(rules: Sequence[Constraint], bound: set[str]) -> list[tuple[st
             )
         groups.append(rule.columns)
         taken.update(rule.columns)
-    return groups
+    return tuple(groups)
 
 
 def _dependent_groups(
@@ -85,19 +105,17 @@ def _dependent_groups(
     return functional_dependencies(coded, [name for name in free if categorical(name)], free)
 
 
-def _composites(
-    table: pa.Table, groups: Sequence[tuple[str, ...]], profile: Float32 | None
-) -> list[CompositeUnit]:
-    units = [CompositeUnit.fit(table, group, profile) for group in groups]
+def _check_repeated(units: Sequence[Unit], rows: int) -> None:
+    """Refuse composites that hold the training rows themselves: so would the bundle."""
     for unit in units:
-        # Else the combinations would be the training rows themselves, and the bundle would hold them.
-        if unit.combinations.num_rows * ROWS_PER_COMBINATION > max(table.num_rows, 1):
+        if not isinstance(unit, CompositeUnit):
+            continue
+        if unit.combinations.num_rows * ROWS_PER_COMBINATION > max(rows, 1):
             raise ConfigError(
                 f"fixed({', '.join(unit.columns)}): {unit.combinations.num_rows} combinations "
-                f"in {table.num_rows} rows; fixed combinations must repeat, "
+                f"in {rows} rows; fixed combinations must repeat, "
                 "leave out the columns of many values"
             )
-    return units
 
 
 def _copies(
@@ -146,37 +164,55 @@ def _numeric_fields(schema: TableSchema, units: Sequence[Unit]) -> dict[int, str
     return {i: name for i, name in enumerate(owners) if schema.column(name).kind in NUMERIC_KINDS}
 
 
+def _relations(
+    table: pa.Table,
+    schema: TableSchema,
+    coded: Mapping[str, Coded],
+    apart: set[str | None],
+    known: _Relations,
+) -> _Relations:
+    """Return what ties columns in every row: what is known, and what else the rows show.
+
+    Args:
+        table: training rows.
+        schema: the columns and their kinds.
+        coded: codes of the columns to learn.
+        apart: columns that are learned one by one.
+        known: relations that hold whatever the rows show.
+    """
+    tied = apart.union(*known.groups, known.aliases, known.aliases.values())
+    alias = aliases(table, coded, [name for name in coded if name not in tied])
+    tied = apart.union(*known.groups, known.aliases, alias)
+    free = [name for name in coded if name not in tied]
+    groups = [*known.groups, *_dependent_groups(schema, coded, free)]
+    grouped = {name for group in groups for name in group}
+    groups += tied_columns(coded, [name for name in free if name not in grouped])
+    return _Relations({**known.aliases, **alias}, tuple(groups))
+
+
 def _fit_units(
     table: pa.Table,
     schema: TableSchema,
-    rules: Sequence[Constraint],
-    target: str | None,
+    apart: set[str | None],
+    known: _Relations,
     tallies: Mapping[str, Tally],
 ) -> tuple[list[Unit], dict[str, str]]:
     """Return the units in decoding order (copies after their sources), and the aliases."""
     learned = [spec.name for spec in schema.columns if spec.kind != "identifier"]
     coded = {name: code_column(table[name]) for name in learned}
-    bound = {name for rule in rules if isinstance(rule, LessEqual) for name in rule.columns}
-    groups = _fixed_groups(rules, bound)
-    # The label stays a unit of its own, and bounded columns are repaired one by one.
-    tied = bound.union(*groups) | {target}
-    alias = aliases(table, coded, [name for name in learned if name not in tied])
-    free = [name for name in learned if name not in tied and name not in alias]
-    groups += _dependent_groups(schema, coded, free)
-    grouped = {name for group in groups for name in group}
-    groups += tied_columns(coded, [name for name in free if name not in grouped])
-    grouped = {name for group in groups for name in group}
-    free = [name for name in free if name not in grouped]
+    found = _relations(table, schema, coded, apart, known)
+    grouped = {name for group in found.groups for name in group}
+    free = [name for name in learned if name not in apart | grouped and name not in found.aliases]
     numbers = [n for n in free if schema.column(n).kind in NUMERIC_KINDS and coded[n].count > CODES_AT_MOST]
     copies = _copies(table, schema, coded, numbers)
     taken = grouped.union(*(unit.columns for unit in copies))
-    profile = _profile(table, schema, coded, [name for name in learned if name not in alias])
-    single = [n for n in learned if n not in alias and n not in taken]
+    profile = _profile(table, schema, coded, [name for name in learned if name not in found.aliases])
+    single = [n for n in learned if n not in found.aliases and n not in taken]
     units: list[Unit] = [
         ColumnUnit(fit_column(schema.column(n), table[n], profile, tallies.get(n))) for n in single
     ]
-    units += _composites(table, groups, profile)
-    return [*units, *copies], alias
+    units += [CompositeUnit.fit(table, group, profile) for group in found.groups]
+    return [*units, *copies], dict(found.aliases)
 
 
 def fit_encoder(
@@ -185,6 +221,7 @@ def fit_encoder(
     rules: Sequence[Constraint] = (),
     target: str | None = None,
     tallies: Mapping[str, Tally] | None = None,
+    whole: TableEncoder | None = None,
 ) -> TableEncoder:
     """Fit the encoder of a conformed table.
 
@@ -194,6 +231,8 @@ def fit_encoder(
         rules: the user's constraints.
         target: label column, which is never made dependent on another one.
         tallies: counts of all values of some columns, where `table` is only a sample.
+        whole: encoder of a table of which `table` is a part: what ties columns there does so here, however
+            few rows show it.
 
     Raises:
         ConfigError: constraints that do not fit the schema or each other, or nothing to learn.
@@ -208,7 +247,12 @@ def fit_encoder(
         )
     ordered = order_rules([rule for rule in rules if isinstance(rule, LessEqual)])
     check_rules(table, schema, rules)
-    units, alias = _fit_units(table, schema, rules, target, tallies or {})
+    bound = {name for rule in rules if isinstance(rule, LessEqual) for name in rule.columns}
+    known = _Relations({}, _fixed_groups(rules, bound)) if whole is None else _Relations.of(whole)
+    # The label stays a unit of its own, and bounded columns are repaired one by one.
+    units, alias = _fit_units(table, schema, {target, *bound}, known, tallies or {})
+    if whole is None:
+        _check_repeated(units, table.num_rows)
     encoder = TableEncoder(
         schema=schema,
         units=tuple(units),

@@ -22,6 +22,7 @@ from tests.encoding.tables import (
     mixed,
     numbers,
     reloaded,
+    rules,
     state_bytes,
     there_and_back,
 )
@@ -327,3 +328,74 @@ def test_profile_and_pairs():
     assert profile.shape == (2000, 2)
     assert np.allclose(profile.std(axis=0), 1, atol=1e-3)
     assert row_profile(table, [], {}).shape == (2000, 1)
+
+
+def units_of(encoder):
+    return {unit.columns for unit in encoder.units}
+
+
+def test_few_rows_keep_the_relations_of_the_table_that_they_are_from():
+    """A hundred rows prove none of them, and the encoder that learns these rows alone must not break them."""
+    rng = np.random.default_rng(0)
+    place = rng.integers(0, 90, 6000)
+    paid = np.where(rng.random(6000) < 0.04, rng.integers(1, 900, 6000), 0)
+    table = pa.table(
+        {
+            "zip": [f"z{n}" for n in place],
+            "region": [f"r{n % 7}" for n in place],
+            "paid": paid,
+            "again": paid,
+            "label": rng.choice(["no", "yes"], 6000),
+        }
+    )
+    whole, conformed = fitted(table, target="label")
+    part = conformed.slice(0, 120)
+    alone, within = (fit_encoder(part, whole.schema, (), "label", whole=known) for known in (None, whole))
+    assert {("zip",), ("region",)} <= units_of(alone)
+    assert not alone.aliases
+    assert ("zip", "region") in units_of(within)
+    assert within.aliases == {"again": "paid"}
+    rows = anything(within, 300)
+    assert rows["again"].equals(rows["paid"])
+    pairs = set(zip(part["zip"].to_pylist(), part["region"].to_pylist(), strict=True))
+    assert set(zip(rows["zip"].to_pylist(), rows["region"].to_pylist(), strict=True)) <= pairs
+
+
+def test_few_rows_may_have_a_combination_each_where_the_table_repeats_them():
+    rng = np.random.default_rng(1)
+    country, shop = rng.integers(0, 10, 6000), rng.integers(0, 10, 6000)
+    label = np.where(np.arange(6000) < 120, "yes", "no")
+    names = [f"c{n}" for n in country], [f"s{n}" for n in shop]
+    table = pa.table({"country": names[0], "shop": names[1], "label": label})
+    whole, conformed = fitted(table, "fixed(country, shop)", target="label")
+    part = conformed.filter(pa.array(label == "yes"))
+    fixed = rules("fixed(country, shop)")
+    with pytest.raises(ConfigError, match="combinations in 120 rows"):
+        fit_encoder(part, whole.schema, fixed, "label")
+    within = fit_encoder(part, whole.schema, fixed, "label", whole=whole)
+    assert ("country", "shop") in units_of(within)
+
+
+def test_what_more_holds_among_few_rows_is_kept_too():
+    rng = np.random.default_rng(2)
+    first, other, free = (rng.normal(size=4000).round(6) for _ in range(3))
+    early = np.arange(4000) < 500
+    table = pa.table(
+        {
+            "a": first,
+            "b": np.where(early, first, other),
+            "c": first,
+            "d": free,
+            "e": np.where(early, free, other),
+            "label": ["x", "y"] * 2000,
+        }
+    )
+    whole, conformed = fitted(table, target="label")
+    assert whole.aliases == {"c": "a"}
+    part = conformed.slice(0, 500)
+    within = fit_encoder(part, whole.schema, (), "label", whole=whole)
+    # A column that stands for others stays itself; b, which equals it here alone, is learned beside it.
+    assert within.aliases == {"c": "a", "e": "d"}
+    rows = there_and_back(within, part)
+    assert rows["a"].equals(rows["c"])
+    assert rows["d"].equals(rows["e"])
