@@ -11,6 +11,7 @@ Letters: N rows, B rows, I columns, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,9 @@ def fit_labels(
     generated: tuple[Float32, Float32],
     seed: int,
     threads: int,
+    apart: Collection[int] = (),
 ) -> LabelRatio | None:
-    """Learn both classifiers; None where a side lacks a class.
+    """Learn both classifiers; None where a side lacks a class, or where there is nothing to compare.
 
     Args:
         place: column of the label.
@@ -89,11 +91,15 @@ def fit_labels(
         real, generated: rows [N, I] to learn from, and rows that tell when to stop.
         seed: of the subsamples.
         threads: to use.
+        apart: classes whose rows are not compared, and not among these.
     """
+    compared = set(range(classes)).difference(apart)
+    if len(compared) < 2:
+        return None
     sides = []
     for (rows, held), settings in ((real, _REAL), (generated, _GENERATED)):
         learned, judged = (part[_known(part[:, place], classes)] for part in (rows, held))
-        if np.unique(learned[:, place]).size < classes or not len(judged):
+        if not compared.issubset(learned[:, place].tolist()) or not len(judged):
             return None
         objective: dict[str, object] = {"objective": "binary:logistic"}
         if classes > 2:

@@ -96,7 +96,8 @@ def fit_density(
     labels = None
     if place is not None:
         classes = len(inputs.levels[inputs.columns[place]])
-        labels = fit_labels(place, classes, (known, judged), (learned, fresh), seed, threads)
+        sides = (known, judged), (learned, fresh)
+        labels = fit_labels(place, classes, *sides, seed, threads, inputs.apart)
     real_rows = np.concatenate([known, judged])
     groups = max(1, min(raked_rows(real_rows, place, candidates), most // candidates) // GROUP)
     pool = inputs.matrix(draw(made + new, groups * GROUP * candidates))

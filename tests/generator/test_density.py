@@ -160,3 +160,19 @@ def test_a_ratio_of_labels_survives_its_state_and_is_checked(ratio):
     with_labels["labels"]["real"]["learner"]["gradient_booster"]["model"]["trees"][0]["split_indices"][0] = 2
     with pytest.raises(BundleError, match="does not have"):
         LabelRatio.from_state(with_labels["labels"], 3)
+
+
+def test_classes_that_are_not_compared_leave_the_others_their_ratio():
+    """The third class has no rows here: a network of its own makes them."""
+    sides = [
+        tuple(
+            part[part[:, 1] < 2] for part in (labelled(20_000, i, slope, 3), labelled(4000, 9 + i, slope, 3))
+        )
+        for i, slope in ((0, 2.0), (1, 0.0))
+    ]
+    assert fit_labels(1, 3, sides[0], sides[1], 0, 1) is None
+    found = fit_labels(1, 3, sides[0], sides[1], 0, 1, apart=[2])
+    rows = labelled(3000, 5, 1.0, 2)
+    truth = -np.log1p(np.exp(-2.0 * np.where(rows[:, 1] == 1, 1.0, -1.0) * rows[:, 2]))
+    assert np.corrcoef(found(rows), truth)[0, 1] > 0.97
+    assert fit_labels(1, 2, sides[0], sides[1], 0, 1, apart=[1]) is None
