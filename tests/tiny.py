@@ -82,11 +82,16 @@ def arrow(rows: int = ROWS, seed: int = 0) -> pa.Table:
     return pa.Table.from_pandas(frame(rows, seed), preserve_index=False)
 
 
+def train(table: pa.Table, *overrides: str) -> Generator:
+    """Return a generator trained on a table for 40 steps."""
+    prepared = prepare(table, config(*overrides))
+    return finish(prepared, start(prepared).train())
+
+
 @functools.cache
 def generator(*overrides: str) -> Generator:
-    """Return a generator trained for 40 steps; the same object for the same overrides."""
-    prepared = prepare(arrow(), config(*overrides))
-    return finish(prepared, start(prepared).train())
+    """Return a generator trained on `arrow`; the same object for the same overrides."""
+    return train(arrow(), *overrides)
 
 
 @functools.cache
@@ -100,8 +105,7 @@ def rare_table() -> pa.Table:
 @functools.cache
 def with_rare(*overrides: str) -> Generator:
     """Return a generator trained on rows enough for the rare class to have a network of its own."""
-    prepared = prepare(rare_table(), config(*overrides))
-    return finish(prepared, start(prepared).train())
+    return train(rare_table(), *overrides)
 
 
 def published(folder: Path) -> str:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fingan.encoding.base import CategoryValues, FieldValues, NumericValues, one_chunk
+from fingan.encoding.category import CategoryEncoder
 from fingan.encoding.relations import code_column
 from fingan.encoding.scalars import read_scalar
 from fingan.encoding.table import Given, TableEncoder, placeholder, stack
-from fingan.encoding.units import CompositeUnit, Unit
+from fingan.encoding.units import ColumnUnit, CompositeUnit, Unit
 from fingan.errors import ConditionError, DataError, nearest
 from fingan.types import Bool, Float64, Int64
 
@@ -82,6 +83,26 @@ class Where:
         if encoder.rules:
             encoder.repair.check(constants)
         return cls(encoder, constants, choices, fixed)
+
+    def check_seen(self) -> None:
+        """Refuse a number or moment for which the code of the nearest level would stand.
+
+        Raises:
+            ConditionError: names the column.
+        """
+        for number, fields in self.fixed.items():
+            unit = self.encoder.units[number]
+            if not isinstance(unit, ColumnUnit) or isinstance(unit.encoder, CategoryEncoder):
+                continue
+            codes = [values.codes for values in fields if isinstance(values, CategoryValues)]
+            if len(codes) < len(fields):
+                continue
+            name, (seen,) = unit.encoder.column, unit.encoder.decode(codes, np.zeros(1))
+            if not seen.equals(self.constants[name]):
+                raise ConditionError(
+                    f"column {name!r}: {self.constants[name].as_py()!r} is not among the values seen in "
+                    f"training, the nearest is {seen.as_py()!r}; use one of them or train with such rows"
+                )
 
     def block(self, spare: Float64) -> Given:
         """Return the condition of B rows; `spare` [B, M] draws among agreeing combinations."""

@@ -145,15 +145,23 @@ def prepare_piece(generator: Generator, piece: Piece) -> PreparedPiece:
     candidates = configured if piece.candidates is None else piece.candidates
     if not _whole(candidates) or not 1 <= candidates <= MOST_CANDIDATES:
         raise ConfigError(f"candidates must be from 1 to {MOST_CANDIDATES}, got {candidates!r}")
-    condition = None
+    condition, target = None, None
     if piece.where:
-        condition = Where.parse(generator.engine.encoder, piece.where).block
+        where = Where.parse(generator.engine.encoder, piece.where)
         check_given(generator, piece.where)
-    candidates = candidates if generator.density is not None else 1
+        condition, target = where.block, where.constants.get(generator.config.data.target or "")
+    # Rows of one rare class alone would be chosen evenly.
+    if generator.density is None or target in [own.value for own in generator.rare]:
+        candidates = 1
     # NumPy's whole numbers would name other streams of random numbers.
     seed, first, last = int(piece.seed), int(piece.first), int(piece.last)
     return PreparedPiece(
-        seed, first, last, condition, int(candidates), conditions(generator.rare, piece.where)
+        seed,
+        first,
+        last,
+        condition,
+        int(candidates),
+        conditions(generator.rare, piece.where, generator.config.conditioning),
     )
 
 

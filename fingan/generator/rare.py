@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fingan.config import ConditioningConfig
 from fingan.encoding.codec import decode_table, encode_table
 from fingan.encoding.conditions import Where
 from fingan.errors import BundleError, ConditionError
@@ -47,21 +48,32 @@ class RareClass:
         places: Int64 = np.flatnonzero(own.to_numpy(zero_copy_only=False))
         return places
 
-    def condition(self, where: Mapping[str, Any] | None) -> Condition | None:
+    def condition(
+        self, where: Mapping[str, Any] | None, conditioning: ConditioningConfig
+    ) -> Condition | None:
         """Return what is given of the class's rows where `where` is given of the table's.
 
         The label is not: all rows of the class have it, and a network knows best what it makes of nothing.
 
+        Args:
+            where: column → value.
+            conditioning: how both networks were trained.
+
         Raises:
-            ConditionError: values that no training row of the class has, or that lie outside their range.
+            ConditionError: values that no training row of the class has, or that lie outside their range; a
+                column that this network was never given.
         """
         if not where:
             return None
         encoder, rest = self.engine.encoder, {name: where[name] for name in where if name != self.label}
-        whole = Where.parse(encoder, where)
-        if len(rest) == len(where):
-            return whole.block
-        return Where.parse(encoder, rest).block if rest else None
+        Where.parse(encoder, where).check_seen()
+        if not rest:
+            return None
+        for columns in encoder.unit_names():
+            # What ties columns is found anew among the rows of the class, and more may hold there.
+            if not rest.keys().isdisjoint(columns) and not conditioning.covers(columns):
+                raise ConditionError(f"columns {columns!r} were never given to the network of {self.value}")
+        return Where.parse(encoder, rest).block
 
     def label_array(self) -> np.ndarray:
         """Return the label as an array that `read_label` takes."""
@@ -80,7 +92,9 @@ def read_label(array: np.ndarray) -> tuple[str, pa.Scalar]:
     return table.column_names[0], table.column(0)[0]
 
 
-def conditions(rare: Sequence[RareClass], where: Mapping[str, Any] | None) -> dict[int, Condition | None]:
+def conditions(
+    rare: Sequence[RareClass], where: Mapping[str, Any] | None, conditioning: ConditioningConfig
+) -> dict[int, Condition | None]:
     """Return, by the number of each class that can make rows with these values, what is given of its rows.
 
     Rows of the other classes come from the table's network.
@@ -88,11 +102,12 @@ def conditions(rare: Sequence[RareClass], where: Mapping[str, Any] | None) -> di
     Args:
         rare: the classes of a generator.
         where: column → value, which the table's own encoder takes.
+        conditioning: how the networks were trained.
     """
     found = {}
     for number, own in enumerate(rare):
         with suppress(ConditionError):
-            found[number] = own.condition(where)
+            found[number] = own.condition(where, conditioning)
     return found
 
 

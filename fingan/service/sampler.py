@@ -16,6 +16,7 @@ import torch
 from fingan.config import ReplicasConfig
 from fingan.errors import BundleError, ConfigError, UserError, nearest
 from fingan.generator import Generator, load
+from fingan.generator.packed import Piece, prepare_piece
 from fingan.registry import Manifest, Registry, read_bundle
 from fingan.service.calls import RowsCall
 from fingan.service.formats import FORMATS
@@ -254,9 +255,8 @@ def checked(served: Served, call: RowsCall) -> Json:
     """
     schema = served.schema(call.columns)
     # Checks condition, seed, offset and candidates at once; makes nothing.
-    served.generator.iter_batches(0, call.where, call.seed, call.first, 1, call.candidates)
-    configured = served.generator.config.sampling.candidates
-    candidates = 1 if served.generator.density is None else call.candidates or configured
+    asked = Piece(call.seed, call.first, call.first, call.where, call.candidates)
+    candidates = prepare_piece(served.generator, asked).candidates
     packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
     return {"schema": packed, "candidates": candidates, "bytes": served.row_bytes(call.columns)}
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from fingan import load
+from fingan.config import ConditioningConfig
 from fingan.encoding.codec import encode_table
 from fingan.errors import BundleError, ConditionError
 from fingan.generator import Generator
@@ -22,10 +23,11 @@ from fingan.generator.packed import Piece, prepare_piece, sample_packed
 from fingan.generator.rare import put, read_label
 from fingan.generator.replay import difference, record
 from tests.registry.helpers import alter, edit_manifest
-from tests.tiny import rare_table, with_rare
+from tests.tiny import rare_table, train, with_rare
 
 ROWS = 4 * BLOCK
 WHERES = (None, {"label": "bad"}, {"city": "Oslo", "age": 40}, {"amount": None})
+ANY = ConditioningConfig()
 LABELS = (
     pa.table({"label": ["a", "b"]}),
     pa.table({"label": ["a"], "x": [1]}),
@@ -112,9 +114,9 @@ def test_the_label_is_not_given_to_a_network_that_knows_no_other():
     assert often().sample(300, where={"label": "bad"}, seed=7).equals(alone)
     both = often().sample(300, where={"label": "bad", "age": 44}, seed=7)
     assert set(both["age"].to_pylist()) == {44}
-    assert own.condition({"label": "bad"}) is None
+    assert own.condition({"label": "bad"}, ANY) is None
     with pytest.raises(ConditionError):
-        own.condition({"label": "good"})
+        own.condition({"label": "good"}, ANY)
 
 
 def test_values_that_the_class_never_had_come_from_the_tables_network():
@@ -148,6 +150,41 @@ def test_they_are_kept_as_often_as_they_are_made():
     kept, first = (bad(made.sample(rows, seed=3, candidates=n)).mean() for n in (3, 1))
     assert abs(kept - first) < 4 * np.sqrt(0.25 / rows * (1 + 1 / 3))
     assert bad(made.sample(200, where={"label": "bad"}, seed=1)).all()
+
+
+def test_rows_of_the_class_alone_are_not_made_to_choose_among():
+    """They are kept as often as they are made, so one candidate is as good as many."""
+    made = with_rare("sampling.candidates=3")
+    assert prepare_piece(made, Piece(0, 0, 10, {"label": "bad", "age": 40}, 8)).candidates == 1
+    assert prepare_piece(made, Piece(0, 0, 10, {"label": "bad"})).candidates == 1
+    for where in (None, {"label": "good"}, {"age": 40}):
+        assert prepare_piece(made, Piece(0, 0, 10, where)).candidates == 3
+    own = made.sample(300, where={"label": "bad"}, seed=7)
+    assert own.equals(made.sample(300, where={"label": "bad"}, seed=7, candidates=1))
+
+
+def test_a_number_that_the_class_never_had_comes_from_the_tables_network():
+    """Of few numbers the nearest would stand for it, and its row would come with it."""
+    table = rare_table()
+    of_class = pc.equal(table["label"], "bad")
+    hours = np.where(of_class.to_numpy(), np.arange(table.num_rows) % 2 * 19, np.arange(table.num_rows) % 24)
+    hours = pa.array(np.minimum(hours, 19))
+    made = train(table.append_column("hour", hours))
+    (own,) = made.rare
+    assert own.condition({"hour": 19}, ANY) is not None
+    with pytest.raises(ConditionError, match=r"column 'hour': 12 is not among the values.* is 19;"):
+        own.condition({"hour": 12}, ANY)
+    where = {"hour": 12, "label": "bad"}
+    assert made.sample(50, where).equals(without(made).sample(50, where))
+
+
+def test_a_column_that_the_network_of_the_class_was_never_given_is_left_to_the_tables():
+    """Fees copy amounts in a part of the table's rows, and in none of the class's."""
+    (own,) = with_rare().rare
+    only = ConditioningConfig(columns=("city",))
+    assert own.condition({"city": "Oslo", "label": "bad"}, only) is not None
+    with pytest.raises(ConditionError, match="never given to the network of bad"):
+        own.condition({"age": 40}, only)
 
 
 def test_no_class_no_pass(monkeypatch):

@@ -219,6 +219,16 @@ def test_candidates_beyond_the_configured_number_count_as_rows(tmp_path: Path) -
         assert found.rows("refined", rows=450).status_code == 200
 
 
+def test_candidates_that_are_not_chosen_among_are_not_made(tmp_path: Path) -> None:
+    """Rows of a rare class alone are kept as often as they are made; the answer tells so."""
+    (tmp_path / "bundles").mkdir()
+    store = tmp_path / "registry"
+    publish(store, "rare", tiny.with_rare("sampling.candidates=3"), tmp_path / "bundles")
+    with service(store) as found:
+        for where, candidates in (({"label": "bad"}, "1"), ({"label": "good"}, "3")):
+            assert found.rows("rare", rows=10, where=where).headers["X-Candidates"] == candidates
+
+
 def test_candidates_that_a_model_does_not_make_cost_nothing(registry: Path) -> None:
     with service(registry, limits={"rows_per_minute": 1000}) as found:
         assert found.rows("tiny", rows=900, candidates=64).status_code == 200
