@@ -24,14 +24,14 @@ from fingan.config import Config
 from fingan.encoding.fit import fit_encoder
 from fingan.encoding.table import TableEncoder
 from fingan.encoding.units import ColumnUnit
-from fingan.errors import DataError, TrainingDiverged
+from fingan.errors import DataError, TrainingDiverged, UserError
 from fingan.evaluation.frame import frames
 from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.quick import validation_score
 from fingan.generator import Engine, Generator, RareClass, calibrate, fit_density, identity
 from fingan.networks.tabular import TabularGenerator, build_generator
 from fingan.preparation import Prepared
-from fingan.rare import of_rare, without_rare
+from fingan.rare import FEWEST_PASSES, of_rare, without_rare
 from fingan.rng import key, numpy_generator, torch_generator
 from fingan.training import (
     Alone,
@@ -172,8 +172,14 @@ def memorisation(prepared: Prepared, result: TrainResult) -> float | None:
     return closeness(near, far, made, seed).share
 
 
-def finish(prepared: Prepared, result: TrainResult) -> Generator:
-    """Turn the best weights into a calibrated generator, with what training measured."""
+def finish(prepared: Prepared, result: TrainResult, hooks: Hooks | None = None) -> Generator:
+    """Turn the best weights into a calibrated generator, with what training measured.
+
+    Args:
+        prepared: the data.
+        result: what training left.
+        hooks: asked whether to stop while networks of rare classes train; None never does.
+    """
     config = prepared.config
     engine = _calibrated(prepared, result, CALIBRATION_ROWS)
     training = {
@@ -186,7 +192,7 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
         "stopped_by": result.reason,
         "score": result.score,
     }
-    rare = _rare_classes(prepared, result)
+    rare = _rare_classes(prepared, result, Silent() if hooks is None else hooks)
     training["rare_classes"] = [str(own.value) for own in rare]
     whole = Generator(engine, config, {"training": training}, rare=rare)
     generator = _refined(prepared, whole)
@@ -198,35 +204,57 @@ def finish(prepared: Prepared, result: TrainResult) -> Generator:
     return replace(generator, metrics={"training": training, "validation": {"score": score, **parts}})
 
 
-def _rare_classes(prepared: Prepared, result: TrainResult) -> tuple[RareClass, ...]:
+class _Stopping(Silent):
+    """Says nothing, and stops when others would."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def should_stop(self) -> bool:
+        """Whether the others would."""
+        return self._hooks.should_stop()
+
+
+def _rare_classes(prepared: Prepared, result: TrainResult, hooks: Hooks) -> tuple[RareClass, ...]:
     """Train the networks of rare classes; a class that cannot be learned is left to the table's network."""
     found = []
     for number, rows in enumerate(prepared.rare):
+        label = prepared.config.data.target
         try:
-            found.append(_rare_class(prepared, number, result))
-        except (DataError, TrainingDiverged) as error:
-            label = prepared.config.data.target
+            if result.reason == "interrupted" or hooks.should_stop():
+                raise DataError("training was stopped before")
+            found.append(_rare_class(prepared, number, result, hooks))
+        except (UserError, TrainingDiverged) as error:
             log.warning("no network of its own for %s = %s: %s", label, rows[label][0], error)
     return tuple(found)
 
 
-def _rare_class(prepared: Prepared, number: int, result: TrainResult) -> RareClass:
+def _rare_class(prepared: Prepared, number: int, result: TrainResult, hooks: Hooks) -> RareClass:
     """Train a network on the rows of one rare class alone, in this process.
 
     Args:
         prepared: the data.
         number: of the class.
         result: of the table's own network.
+        hooks: asked whether to stop.
+
+    Raises:
+        DataError: too little time to learn anything.
     """
     config, schema, rows = prepared.config, prepared.schema, prepared.rare[number]
     label = cast(str, config.data.target)
     classes = len(prepared.rare)
     own = of_rare(config, number, classes, rows.num_rows, result.steps, result.seconds)
-    encoder = fit_encoder(rows, schema, config.data.constraints, label)
+    encoder = fit_encoder(rows, schema, config.data.constraints, label, whole=prepared.encoder)
     # Identifiers tell rows of the whole table apart.
     encoder = replace(encoder, identifiers=prepared.encoder.identifiers)
     of_class = Prepared(own, schema, encoder, encoder.encode(rows), None, rows, rows.num_rows)
-    trained = start(of_class).train()
+    trained = start(of_class, hooks=_Stopping(hooks)).train()
+    passes = trained.steps * own.training.batch_size / rows.num_rows
+    if passes < FEWEST_PASSES:
+        raise DataError(
+            f"{passes:.1f} passes over its {rows.num_rows} rows teach it little; train for longer"
+        )
     return RareClass(label, rows[label][0], _calibrated(of_class, trained, DRAFT_ROWS))
 
 

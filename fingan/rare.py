@@ -1,6 +1,7 @@
 """Which classes of the label get a network of their own, and how long it trains.
 
-Those that are rare and lie apart: trees tell their rows from the others without the label. A class
+Those that are rare and lie apart: trees tell their rows from the others without the label, and
+without columns that say the same as the label. A class
 whose rows are like the others has less to gain from a network that sees it alone than to lose from
 one that does not see what all rows share.
 
@@ -9,6 +10,7 @@ See `fingan.generator.rare` for what becomes of such networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,10 +20,11 @@ import pyarrow.compute as pc
 from fingan.config import Config
 from fingan.data.schema import TableSchema
 from fingan.evaluation.detection import detect
-from fingan.evaluation.frame import frames
+from fingan.evaluation.frame import Column, frames
+from fingan.evaluation.scoring import roc_auc
 from fingan.generator.inputs import MOST_CLASSES
 from fingan.rng import key, numpy_generator
-from fingan.types import Int64
+from fingan.types import Float64, Int64
 
 RARE = 0.1
 """A class is rare that has at most so many rows for each one of the commonest class."""
@@ -35,6 +38,16 @@ MOST_RARE = 4
 APART = 0.9
 """AUC at which a class can be told from as many other rows, at least."""
 
+RESTATES = 0.99
+"""AUC at which a single column says what the label says: a reason that only frauds have, an amount recovered.
+
+Numbers count by whether they are there, and by which of the common ones they are: a class whose amounts
+merely lie elsewhere is what is looked for.
+"""
+
+HEAVY = 0.05
+"""A number with such a share of the rows is common."""
+
 JUDGED_ROWS = 5_000
 """Rows of each side that are looked at for that."""
 
@@ -43,6 +56,9 @@ TIME = 0.25
 
 PASSES = 4.0
 """Passes over a rare class's rows at most, as a multiple of `training.epochs`."""
+
+FEWEST_PASSES = 5.0
+"""Below so many a network has learned little more than its columns one by one."""
 
 
 def rare_classes(table: pa.Table, rows: Int64, schema: TableSchema, config: Config) -> tuple[pa.Table, ...]:
@@ -79,8 +95,48 @@ def rare_classes(table: pa.Table, rows: Int64, schema: TableSchema, config: Conf
 
 def _apart(sides: Sequence[pa.Table], schema: TableSchema, target: str, seed: int) -> bool:
     """Return whether trees tell rows of a class from others without seeing the label."""
-    own, others = (frame.without(target) for frame in frames(schema, sides))
+    own, others = frames(schema, sides)
+    told = [pair[0].name for pair in zip(own.columns, others.columns, strict=True) if restates(*pair)]
+    for name in {target, *told}:
+        own, others = own.without(name), others.without(name)
     return bool(own.columns) and detect(own, others, seed).auc >= APART
+
+
+def restates(own: Column, others: Column) -> bool:
+    """Return whether a column alone tells a class nearly for certain, as the label does.
+
+    Half of the rows say how often each of its values is the class's; by the other half that is judged.
+
+    Args:
+        own, others: the column among rows of the class, and among others, both in any order.
+    """
+    codes = _codes(own, others)
+    most = max(int(side.max()) for side in codes) + 1
+    seen, known = (np.bincount(side[::2], minlength=most) + 0.5 for side in codes)
+    judged = [side[1::2] for side in codes]
+    positive = np.repeat([True, False], [side.size for side in judged])
+    return roc_auc(positive, (seen / known)[np.concatenate(judged)]) >= RESTATES
+
+
+def _codes(own: Column, others: Column) -> list[Int64]:
+    """Return both sides' values as codes: a category, a common number, any other number, none."""
+    if own.codes is not None:
+        return [own.code(), others.code()]
+    sides = [own.number(), others.number()]
+    heavy = np.unique(np.concatenate([_heavy(side) for side in sides]))
+    found = []
+    for side in sides:
+        place = np.searchsorted(heavy, side)
+        same = np.append(heavy, np.nan)[place] == side
+        found.append(np.where(same, place, np.where(np.isnan(side), heavy.size + 1, heavy.size)))
+    return found
+
+
+def _heavy(values: Float64) -> Float64:
+    """Return the numbers that hold a good part of the rows."""
+    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    heavy: Float64 = distinct[counts >= HEAVY * values.size]
+    return heavy
 
 
 def without_rare(config: Config, classes: int) -> Config:
@@ -103,14 +159,15 @@ def of_rare(config: Config, number: int, classes: int, rows: int, steps: int, se
     """
     training = config.training
     share = TIME / (1.0 - TIME) / classes
-    changes: dict[str, object] = {
-        "batch_size": min(training.batch_size, 1 << (rows.bit_length() - 1)),
-        "epochs": None if training.epochs is None else PASSES * training.epochs,
-    }
+    batch = min(training.batch_size, 1 << (rows.bit_length() - 1))
+    epochs = None if training.epochs is None else PASSES * training.epochs
+    changes: dict[str, object] = {"batch_size": batch, "epochs": epochs}
     if training.time_budget is not None:
         changes["time_budget"] = max(share * seconds, 1e-3)
     if training.steps is not None:
-        changes["steps"] = max(1, round(share * steps))
+        # Steps count instead of passes elsewhere; few rows are not learnt by heart for it.
+        most = math.inf if epochs is None else math.ceil(epochs * rows / batch)
+        changes["steps"] = int(max(1, min(round(share * steps), most)))
     own = _training(config, **changes)
     return own.model_copy(update={"seed": key(config.seed, "rare class", number) >> 1})
 

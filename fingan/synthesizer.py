@@ -76,7 +76,7 @@ class Synthesizer:
             else:
                 real, _ = read_training_rows(table, self.config)
                 prepared = prepare(real, self.config)
-            self._generator = finish(prepared, start(prepared, hooks=hooks).train())
+            self._generator = finish(prepared, start(prepared, hooks=hooks).train(), hooks)
         self._real = real
         return self
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from fingan import fitting, rare
 from fingan.config import Config, from_mapping
@@ -18,8 +19,9 @@ from fingan.fitting import finish, start
 from fingan.preparation import inspect, prepare
 from fingan.rare import of_rare, rare_classes, without_rare
 from fingan.synthesizer import Synthesizer
+from fingan.training import Silent
 from tests.streamed import write
-from tests.tiny import RARE_ROWS, arrow, config, rare_table
+from tests.tiny import RARE_ROWS, arrow, config, rare_table, train
 from tests.training.toys import Recorder
 
 
@@ -86,6 +88,29 @@ def test_a_class_whose_rows_are_like_the_others_has_none():
     assert prepare(arrow(RARE_ROWS), config()).rare == ()
 
 
+def restated(kind: str) -> pa.Table:
+    """Return rows of which nothing but a column that says what the label says tells the class."""
+    table = labelled({"no": 3000, "yes": 300}, apart=False)
+    yes = pc.equal(table["label"], "yes").to_numpy()
+    draw = np.random.default_rng(1)
+    reasons = pa.array(draw.choice(["lost", "stolen", "skimmed"], yes.size))
+    columns = {
+        "flag": pa.array(yes),
+        "reason": pc.if_else(pa.array(yes), reasons, None),
+        "recovered": pc.if_else(pa.array(yes), pa.array(draw.gamma(2.0, 50.0, yes.size)), None),
+        "written off": pa.array(np.where(yes, draw.gamma(2.0, 50.0, yes.size), 0.0)),
+    }
+    return table.append_column(kind, columns[kind])
+
+
+@pytest.mark.parametrize("kind", ["flag", "reason", "recovered", "written off"])
+def test_a_column_that_restates_the_label_sets_no_class_apart(kind):
+    assert found(restated(kind)) == []
+    # Beside others that do, it does no harm.
+    apart = labelled({"no": 3000, "yes": 300})
+    assert found(apart.append_column(kind, restated(kind)[kind])) == [("yes", 300)]
+
+
 def test_only_training_rows_are_taken():
     table = labelled({"no": 4000, "yes": 300})
     train = np.arange(0, table.num_rows, 2)
@@ -119,6 +144,15 @@ def test_steps_are_taken_besides():
     own = of_rare(config, 0, 1, 500, 300, 12.0).training
     assert (own.steps, own.time_budget) == (100, None)
     assert of_rare(configured("training.steps=1"), 0, 1, 500, 1, 0.0).training.steps == 1
+
+
+def test_steps_go_through_the_few_rows_no_oftener_than_epochs_would():
+    """30,000 steps would show each of a hundred rows 6,400 times."""
+    settings = ("training.steps=30000", "training.time_budget=null")
+    own = of_rare(configured(*settings, "training.epochs=300"), 0, 1, 100, 30_000, 600.0).training
+    assert own.steps * own.batch_size / 100 == pytest.approx(rare.PASSES * 300, rel=0.01)
+    free = of_rare(configured(*settings, "training.epochs=null"), 0, 1, 100, 30_000, 600.0).training
+    assert free.steps == 10_000
 
 
 def test_a_batch_fits_into_the_class_and_passes_are_bounded():
@@ -169,6 +203,58 @@ def test_a_class_that_cannot_be_learned_costs_no_run(monkeypatch, caplog):
     assert made.rare == ()
     assert made.sample(10, where={"label": "bad"}).num_rows == 10
     assert "no network of its own for label = bad: training is exploding" in caplog.text
+
+
+def test_a_class_with_hardly_a_step_is_left_to_the_tables_network(caplog):
+    made = train(rare_table(), "training.steps=8")
+    assert made.rare == ()
+    assert "no network of its own for label = bad: 1.6 passes over its" in caplog.text
+
+
+def test_what_the_users_rules_tie_costs_the_class_nothing():
+    """Its few rows may have a combination each."""
+    table = rare_table()
+    draw = np.random.default_rng(0).integers(0, 10, (2, table.num_rows))
+    for name, numbers in zip(("country", "shop"), draw, strict=True):
+        table = table.append_column(name, pa.array([f"{name} {n}" for n in numbers]))
+    made = train(table, 'data.constraints=["fixed(country, shop)"]')
+    assert made.metrics["training"]["rare_classes"] == ["bad"]
+
+
+class Stopper(Silent):
+    """Asks to stop from the n-th time that it is asked."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def should_stop(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_whoever_stops_training_gets_what_the_tables_network_makes(caplog):
+    prepared = prepare(rare_table(), config())
+    hooks = Recorder(stop_at=20)
+    run = start(prepared, hooks=hooks)
+    hooks.run = run
+    result = run.train()
+    assert result.reason == "interrupted"
+    assert finish(prepared, result).rare == ()
+    assert "no network of its own for label = bad: training was stopped" in caplog.text
+
+
+def test_a_stop_ends_the_training_of_a_class():
+    prepared = prepare(rare_table(), config("training.steps=600"))
+    result = start(prepared).train()
+    assert finish(prepared, result, Stopper(0)).rare == ()
+    # Asked before it begins, at its start, and after each window of 20 steps.
+    (own,) = finish(prepared, result, Stopper(3)).rare
+    (full,) = finish(prepared, result).rare
+    assert not own.engine.network.state_dict().keys() - full.engine.network.state_dict().keys()
+    assert any(
+        not torch.equal(own.engine.network.state_dict()[k], v)
+        for k, v in full.engine.network.state_dict().items()
+    )
 
 
 def test_checking_a_table_tells_of_the_class():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from safetensors import SafetensorError
 
@@ -30,7 +31,7 @@ from fingan.generator import Generator
 from fingan.ingest import Item, Result, in_turn
 from fingan.preparation import Prepared, prepare
 from fingan.registry import Registry, check_name
-from fingan.training import Update, load_newest
+from fingan.training import TrainResult, Update, load_newest
 from fingan.types import Json
 
 OnUpdate = Callable[[Update], None]
@@ -169,20 +170,20 @@ class _Job:
 
     def _train_in(self, folder: RunFolder, prepared: Prepared, lease: Lease) -> Trained:
         try:
-            asked = self._run(prepared, folder, folder.renew(), lease)
+            driver = folder.renew()
+            asked = self._run(prepared, folder, driver, lease)
             self.ray.close()
             result = folder.load_result()
             if result.steps == 0:
                 # Stopped before the first step: an untrained network is nobody's best so far.
                 raise KeyboardInterrupt
-            self.say("calibrating and publishing")
-            generator = _telling(finish(prepared, result), self.facts)
-            lease.check()
+            generator, asked = self._finish(prepared, result, folder, driver, lease, asked)
             version = _publish(generator, self.store, self.name)
         except BaseException as error:
             folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
-        stopped = result.reason == "interrupted"
+        # Asked after training, it has cut short nothing but the networks of rare classes.
+        stopped = result.reason == "interrupted" or (asked and bool(prepared.rare))
         folder.note(status="interrupted" if stopped else "finished", version=version)
         if not stopped:
             folder.clear_state()
@@ -208,6 +209,24 @@ class _Job:
         raise_known(folder.error())
         work.value()
         return interrupted
+
+    def _finish(
+        self,
+        prepared: Prepared,
+        result: TrainResult,
+        folder: RunFolder,
+        driver: str,
+        lease: Lease,
+        asked: bool,
+    ) -> tuple[Generator, bool]:
+        """Return what the weights make, and whether the user interrupted, now or before (`asked`)."""
+        rare = 0 if result.reason == "interrupted" else len(prepared.rare)
+        first = f"training {rare} small network(s) of rare classes, then " if rare else ""
+        self.say(f"{first}calibrating and publishing")
+        hooks = FolderHooks(folder, driver)
+        work = InThread(lambda: finish(prepared, result, hooks))
+        asked = follow(work, lease.check, self._stopper(folder, driver), asked)
+        return _telling(cast(Generator, work.value()), self.facts), asked
 
     def _stopper(self, folder: RunFolder, driver: str) -> Callable[[], None]:
         def stop() -> None:

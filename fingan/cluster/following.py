@@ -42,7 +42,9 @@ class InThread:
         return self._value
 
 
-def follow(outcome: InThread, look: Callable[[], None], stop: Callable[[], None]) -> bool:
+def follow(
+    outcome: InThread, look: Callable[[], None], stop: Callable[[], None], interrupted: bool = False
+) -> bool:
     """Look again and again until the work is over.
 
     Args:
@@ -50,11 +52,12 @@ def follow(outcome: InThread, look: Callable[[], None], stop: Callable[[], None]
         look: called every now and then, and once at the end.
         stop: called at the first Ctrl-C, and before an error of `look` is passed on; a second Ctrl-C
             leaves at once.
+        interrupted: whether the user did so before: then the first Ctrl-C leaves at once.
 
     Returns:
         Whether the user interrupted.
     """
-    interrupted, over = False, False
+    over = False
     while not over:
         try:
             over = outcome.wait(POLL_SECONDS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,13 +14,16 @@ from safetensors import SafetensorError
 
 from fingan import cluster
 from fingan.cluster import driver, lease
+from fingan.cluster.following import InThread, follow
+from fingan.cluster.lease import Lease
 from fingan.cluster.runs import RunFolder, runs_root
 from fingan.cluster.trainer import raise_known
 from fingan.cluster.worker import FolderHooks
 from fingan.errors import ConfigError, DataError, FinganError, NotFound, TrainingDiverged, UserError
+from fingan.fitting import finish
 from fingan.registry import Registry
 from fingan.training import Run
-from tests.tiny import arrow, config
+from tests.tiny import arrow, config, rare_table
 
 LONG = ("training.steps=100000", "training.validations=1000", "checkpoint.every_steps=20")
 
@@ -98,6 +103,63 @@ def test_a_second_ctrl_c_leaves_at_once_and_publishes_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         cluster.train(arrow(), config(*LONG), tmp_path, "m", on_update=CtrlC(1, 2))
     assert Registry(tmp_path).names() == []
+
+
+def ctrl_c_while_finishing(monkeypatch) -> Callable[[str], None]:
+    """Return what, told of stages, presses Ctrl-C when training is over; the rest begins afterwards."""
+    pressed = iter([False])
+
+    def heard(prepared, result, hooks):
+        while not hooks.should_stop():
+            time.sleep(0.01)
+        return finish(prepared, result, hooks)
+
+    def press(_: Lease) -> None:
+        if next(pressed, None) is False:
+            raise KeyboardInterrupt
+
+    def on_stage(stage: str) -> None:
+        if "calibrating" in stage:
+            monkeypatch.setattr(Lease, "check", press)
+
+    monkeypatch.setattr(driver, "finish", heard)
+    return on_stage
+
+
+def test_ctrl_c_while_rare_classes_train_publishes_without_them_and_resumes(tmp_path, monkeypatch):
+    stages: list[str] = []
+    with monkeypatch.context() as patch:
+        press = ctrl_c_while_finishing(patch)
+        first = cluster.train(
+            rare_table(), config(), tmp_path, "m", on_stage=lambda s: (stages.append(s), press(s))
+        )
+    assert (first.version, first.interrupted, first.generator.rare) == (1, True, ())
+    assert stages[-2:] == [
+        "training 1 small network(s) of rare classes, then calibrating and publishing",
+        "stopping and keeping the best so far; Ctrl-C again leaves at once",
+    ]
+    assert run_of(tmp_path)[1]["status"] == "interrupted"
+    second = cluster.train(rare_table(), config(), tmp_path, "m", resume=True)
+    assert (second.version, second.interrupted) == (2, False)
+    assert [str(own.value) for own in second.generator.rare] == ["bad"]
+    straight = cluster.train(rare_table(), config(), tmp_path / "straight", "m")
+    assert second.generator.sample(100).equals(straight.generator.sample(100))
+
+
+def test_ctrl_c_when_training_is_over_publishes_the_whole(tmp_path, monkeypatch):
+    trained = cluster.train(arrow(), config(), tmp_path, "m", on_stage=ctrl_c_while_finishing(monkeypatch))
+    assert (trained.version, trained.interrupted) == (1, True)
+    assert run_of(tmp_path)[1]["status"] == "finished"
+
+
+def test_whoever_pressed_ctrl_c_while_training_leaves_with_the_next():
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    stops: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        follow(InThread(lambda: time.sleep(5)), press, lambda: stops.append(True), interrupted=True)
+    assert not stops
 
 
 def test_resume_refuses_other_data_and_takes_the_same_in_another_form(tmp_path):

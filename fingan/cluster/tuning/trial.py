@@ -124,7 +124,8 @@ def run_trial(config: dict[str, Any], order: Order, prepared: Prepared) -> None:
     known = folder.read()
     if known is not None and known.status in ENDED:
         return
-    own = replace(prepared, config=order.config(trial))
+    # A trial is of the table's own network, which has all of its time.
+    own = replace(prepared, config=order.config(trial), rare=())
     folder.begin(trial, to_mapping(own.config))
     driver = folder.run.renew()
     train = _train_on_workers if workers > 1 else _train_here

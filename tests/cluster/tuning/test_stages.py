@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from fingan.cluster.tuning import trial as module
+from fingan.cluster.tuning.ledger import SearchFolder
 from fingan.cluster.tuning.stages import DRIVER_CPUS, concurrency_of, need_of
+from fingan.cluster.tuning.trial import Order, run_trial
 from fingan.cluster.tuning.work import HOPELESS, hopeless
 from fingan.config import ComputeConfig, TuneConfig
 from fingan.errors import ConfigError
-from fingan.search import Trial
+from fingan.fitting import start
+from fingan.preparation import prepare
+from fingan.search import SearchSpace, Trial
+from fingan.training import TrainResult
+from tests.tiny import config, rare_table
 
 
 @pytest.mark.parametrize(
@@ -27,6 +34,24 @@ def test_a_trial_takes_what_its_workers_take(compute, local, cpus, gpus):
     need = need_of(ComputeConfig(**compute), local=local)
     assert need.cpus == pytest.approx(cpus)
     assert need.gpus == pytest.approx(gpus)
+
+
+def test_a_trial_has_all_of_its_time_for_the_network_of_the_table(tmp_path, monkeypatch):
+    """No trial trains the networks of rare classes, for which a run keeps a quarter."""
+    settings = config("training.steps=null", "training.time_budget=8s", "tune.trial_budget=4s")
+    prepared = prepare(rare_table(), settings)
+    assert prepared.rare
+    budgets = []
+
+    def trained(own, *_):
+        budgets.append(start(own).config.training.time_budget)
+        return TrainResult({}, None, 0, 0, 0.0, 0.0, 0, "interrupted")
+
+    monkeypatch.setattr(module, "_train_here", trained)
+    folder = SearchFolder.create(tmp_path, "m", {"config": {}})
+    order = Order(folder.path, "driver", SearchSpace.of(settings), (1.0,), local=True)
+    run_trial({"number": 0, "seed": 0, "stage": "search"}, order, prepared)
+    assert budgets == [4.0]
 
 
 def test_the_driver_of_workers_takes_next_to_nothing():
