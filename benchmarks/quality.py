@@ -2,8 +2,8 @@
 
     python -m benchmarks quality --dataset default --seed 0 --seconds 600
 
-Every run has a guard: a second model, trained alike on one half of the training rows for half as
-long (so it sees each row as often), whose rows must lie no nearer to that half than to the other.
+Every run has a guard: a second model, trained alike on one half of the training rows until it has gone
+through them as often, whose rows must lie no nearer to that half than to the other.
 The training rows' own validation part selects the generator; test rows only enter the evaluation.
 
 `--seconds` is the whole of it, from the table to the finished generator: start of processes,
@@ -24,9 +24,9 @@ from benchmarks.command import parser, seeds
 from benchmarks.datasets import DATASETS
 from benchmarks.measures import PROTOCOL, half_share, measure, permuted
 from benchmarks.quality_tables import table
-from benchmarks.results import Results
-from benchmarks.runs import Trained, settings, train_by_ray
-from fingan.config import SamplingConfig
+from benchmarks.results import Results, Row
+from benchmarks.runs import settings, train_by_ray
+from fingan.config import Config, SamplingConfig
 from fingan.rng import numpy_generator
 
 __all__ = ["main", "run_half", "run_one", "table"]
@@ -40,21 +40,12 @@ Found = dict[int, dict[str, Any]]
 """Results by the number of candidates."""
 
 
-def _train(rows: pa.Table, target: str, seed: int, seconds: float, workers: int, extra: list[str]) -> Trained:
-    config = settings(
-        target,
-        extra,
-        compute__workers=workers,
-        training__time_budget=f"{max(seconds - AROUND, seconds / 2):g}s",
-        seed=seed,
-    )
-    return train_by_ray(rows, config)
-
-
 def run_one(name: str, seed: int, seconds: float, workers: int, extra: list[str]) -> Found:
     """Train on one split with one seed, sample as many rows, and measure."""
     split = DATASETS[name]()
-    trained = _train(split.train, split.target, seed, seconds, workers, extra)
+    budget = f"{max(seconds - AROUND, seconds / 2):g}s"
+    config = settings(split.target, extra, compute__workers=workers, training__time_budget=budget, seed=seed)
+    trained = train_by_ray(split.train, config)
     found: Found = {}
     for candidates in CANDIDATES:
         started = time.monotonic()
@@ -67,19 +58,36 @@ def run_one(name: str, seed: int, seconds: float, workers: int, extra: list[str]
     return found
 
 
-def run_half(name: str, seed: int, seconds: float, workers: int, extra: list[str]) -> Found:
-    """Train on one half of the training rows, and measure against the other half."""
+def run_half(name: str, seed: int, steps: int, workers: int, extra: list[str]) -> Found:
+    """Train on one half of the training rows, and measure against the other half.
+
+    Args:
+        name: of the dataset.
+        seed: of the run that is guarded.
+        steps: that it took.
+        workers: of both.
+        extra: overrides of both.
+    """
     split = DATASETS[name]()
     order = numpy_generator(seed, "benchmark-half").permutation(split.train.num_rows)
     size = split.train.num_rows // 2
     own, other = (split.train.take(pa.array(np.sort(order[k * size : (k + 1) * size]))) for k in (0, 1))
-    trained = _train(own, split.target, seed, seconds / 2, workers, [*extra, *fitting_batch(size, extra)])
+    trained = train_by_ray(own, half_settings(split.target, size, seed, steps, workers, extra))
     found: Found = {}
     for candidates in CANDIDATES:
         synthetic = trained.generator.sample(size, seed=seed, candidates=candidates)
         share = half_share(own, other, synthetic, split.target, split.coded)
         found[candidates] = {**trained.cost(), "metrics": {"dcr_share": share}}
     return found
+
+
+def half_settings(target: str, rows: int, seed: int, steps: int, workers: int, extra: list[str]) -> Config:
+    """Return the configuration by which a half of so many rows is gone through as often as the whole was."""
+    whole = settings(target, extra, compute__workers=workers, training__time_budget=None, seed=seed)
+    own = [*extra, *fitting_batch(rows, extra)]
+    batch = settings(target, own).training.batch_size
+    own.append(f"training.steps={max(1, round(steps * whole.training.batch_size / batch / 2))}")
+    return settings(target, own, compute__workers=workers, training__time_budget=None, seed=seed)
 
 
 def fitting_batch(rows: int, extra: list[str]) -> list[str]:
@@ -113,20 +121,26 @@ def main(arguments: list[str]) -> None:
             split = DATASETS[name]()
             results.add({**baseline, "metrics": measure(split, permuted(split.train, 0), 0)})
         for seed in options.seed or seeds(3):
-            for model, run in (("fingan", run_one), ("half model", run_half)):
-                key = {
-                    "dataset": name,
-                    "model": model,
-                    "protocol": PROTOCOL,
-                    "seed": seed,
-                    "seconds": options.seconds,
-                    "workers": options.workers,
-                    "set": sorted(options.extra),
-                }
-                left = options.no_half and run is run_half
-                if left or all(results.has(**key, candidates=number) for number in CANDIDATES):
-                    continue
-                found = run(name, seed, options.seconds, options.workers, options.extra)
-                for candidates, figures in found.items():
-                    results.add({**key, "candidates": candidates, **figures})
+            key = {
+                "dataset": name,
+                "protocol": PROTOCOL,
+                "seed": seed,
+                "seconds": options.seconds,
+                "workers": options.workers,
+                "set": sorted(options.extra),
+            }
+            _run_missing(results, key, options.extra, half=not options.no_half)
     print(table(results.rows()))
+
+
+def _run_missing(results: Results, key: Row, extra: list[str], half: bool) -> None:
+    """Run a model, and the one on half of its rows, where the results lack them."""
+    name, seed, workers = key["dataset"], key["seed"], key["workers"]
+    whole, other = {**key, "model": "fingan"}, {**key, "model": "half model"}
+    if not all(results.has(**whole, candidates=number) for number in CANDIDATES):
+        for candidates, figures in run_one(name, seed, key["seconds"], workers, extra).items():
+            results.add({**whole, "candidates": candidates, **figures})
+    if half and not all(results.has(**other, candidates=number) for number in CANDIDATES):
+        steps = next(row["training"]["steps"] for row in results.rows() if row.items() >= whole.items())
+        for candidates, figures in run_half(name, seed, steps, workers, extra).items():
+            results.add({**other, "candidates": candidates, **figures})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.curve import draw
-from benchmarks.quality import fitting_batch
+from benchmarks.quality import fitting_batch, half_settings
 from benchmarks.quality_tables import breaches, table
 from tests.benchmarks import toys
 
@@ -71,6 +73,15 @@ def test_a_guard_that_was_not_measured_does_not_hold():
 def test_a_half_of_a_small_table_gets_a_batch_that_it_can_fill():
     assert fitting_batch(16_000, []) == []
     assert fitting_batch(400, []) == ["training.batch_size=256"]
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(32_561, 10_640), (800, 470)])
+def test_a_half_is_gone_through_as_often_as_the_whole(rows, steps):
+    """However long that takes: in half of the time, a fixed part of which is not training, it is not."""
+    own = half_settings("y", rows // 2, 3, steps, 1, ["network.width=64"])
+    assert (own.seed, own.network.width, own.training.time_budget) == (3, 64, None)
+    passes = own.training.steps * own.training.batch_size / (rows / 2)
+    assert passes == pytest.approx(steps * 512 / rows, rel=0.01)
 
 
 def test_the_chart_is_an_image(tmp_path):
