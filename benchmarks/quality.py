@@ -83,11 +83,10 @@ def run_half(name: str, seed: int, steps: int, workers: int, extra: list[str]) -
 
 def half_settings(target: str, rows: int, seed: int, steps: int, workers: int, extra: list[str]) -> Config:
     """Return the configuration by which a half of so many rows is gone through as often as the whole was."""
-    whole = settings(target, extra, compute__workers=workers, training__time_budget=None, seed=seed)
     own = [*extra, *fitting_batch(rows, extra)]
-    batch = settings(target, own).training.batch_size
-    own.append(f"training.steps={max(1, round(steps * whole.training.batch_size / batch / 2))}")
-    return settings(target, own, compute__workers=workers, training__time_budget=None, seed=seed)
+    whole, batch = (settings(target, sets).training.batch_size for sets in (extra, own))
+    own += ["training.time_budget=null", f"training.steps={max(1, round(steps * whole / batch / 2))}"]
+    return settings(target, own, compute__workers=workers, seed=seed)
 
 
 def fitting_batch(rows: int, extra: list[str]) -> list[str]:
