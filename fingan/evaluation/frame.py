@@ -34,6 +34,7 @@ class Column:
         codes: position in `levels` [N]; None for numeric kinds.
         levels: the categories over all tables of the comparison.
         unit: of a moment's number since 1970: D, s, ms, us or ns; else empty.
+        null: code of a missing category; -1 where none is missing in any table of the comparison.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     codes: Int64 | None
     levels: tuple[str, ...] = ()
     unit: str = ""
+    null: int = -1
 
     @property
     def numeric(self) -> bool:
@@ -72,8 +74,7 @@ class Column:
         """Return which rows have no value, bool [N]."""
         if self.codes is None:
             return np.isnan(self.number())
-        absent = self.levels.index(MISSING) if MISSING in self.levels else -1
-        return np.asarray(self.codes == absent)
+        return np.asarray(self.codes == self.null)
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,9 @@ def _read(spec: ColumnSpec, parts: list[pa.ChunkedArray]) -> list[Column]:
     if spec.kind in NUMERIC_KINDS:
         unit = _unit(parts[0].type)
         return [Column(spec.name, spec.kind, numbers(p), None, unit=unit) for p in parts]
-    codes, levels = _codes(parts)
+    codes, levels, null = _codes(parts)
     values = [numbers(p) if _is_number(p.type) else None for p in parts]
-    return [Column(spec.name, spec.kind, v, c, levels) for v, c in zip(values, codes, strict=True)]
+    return [Column(spec.name, spec.kind, v, c, levels, null=null) for v, c in zip(values, codes, strict=True)]
 
 
 def _unit(kind: pa.DataType) -> str:
@@ -161,17 +162,18 @@ def numbers(column: pa.ChunkedArray) -> Float64:
     return np.clip(values, -FURTHEST, FURTHEST)
 
 
-def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...]]:
-    """Give every distinct value over all parts a code, in one shared dictionary."""
+def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...], int]:
+    """Give every distinct value over all parts a code, in one shared dictionary; return null's code too."""
     chunks = [chunk for part in parts for chunk in part.chunks]
     pooled = pa.chunked_array(chunks, type=parts[0].type).combine_chunks()
     encoded = pc.dictionary_encode(pooled)
     levels = [str(value) for value in encoded.dictionary.to_pylist()]
     codes = np.asarray(pc.fill_null(encoded.indices, len(levels)), dtype=np.int64)
+    null = len(levels) if encoded.null_count else -1
     if encoded.null_count:
         levels.append(MISSING)
     ends = np.cumsum([len(part) for part in parts])[:-1]
-    return list(np.split(codes, ends)), tuple(levels)
+    return list(np.split(codes, ends)), tuple(levels), null
 
 
 def row_codes(tables: Sequence[pa.Table], names: Sequence[str]) -> list[np.ndarray]:

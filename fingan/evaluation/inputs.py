@@ -47,7 +47,8 @@ class Inputs:
         holdout: real rows that the model never saw, or None.
         halves: two disjoint real samples of one size, out of train and hold-out: the floor.
         half: frames of a half model (train half, other half, synthetic), or None.
-        task: what the target asks for, or None without a target.
+        task: what the target asks for, or None without a target of several values.
+        no_task: why there is none; empty where there is.
         constraints: rules that every row must keep.
         seed: everything random is a function of it.
     """
@@ -60,6 +61,7 @@ class Inputs:
     halves: tuple[Frame, Frame]
     half: tuple[Frame, Frame, Frame] | None
     task: Task | None
+    no_task: str
     constraints: tuple[Constraint, ...]
     seed: int
 
@@ -133,6 +135,7 @@ def prepare(
     held = None if holdout is None else read[2]
     if target is not None and target not in read[0].names:
         raise DataError(f"target {target!r} is an identifier in the schema; change its kind")
+    task, no_task = _task(read[0], target, positive)
     return Inputs(
         schema=schema,
         tables=(tables[0], tables[1], None if holdout is None else tables[2]),
@@ -141,10 +144,22 @@ def prepare(
         holdout=held,
         halves=_real_halves(read[0], held, seed),
         half=None if half is None else (read[halves_at], read[halves_at + 1], read[halves_at + 2]),
-        task=None if target is None else plan_task(read[0], target, positive),
+        task=task,
+        no_task=no_task,
         constraints=tuple(constraints),
         seed=seed,
     )
+
+
+def _task(train: Frame, target: str | None, positive: str | None) -> tuple[Task | None, str]:
+    """Return the task, or why there is none."""
+    if target is None:
+        return None, "no target was named"
+    try:
+        return plan_task(train, target, positive), ""
+    except DataError as error:
+        # All that needs no label is measured all the same.
+        return None, str(error)
 
 
 def _lenient(schema: TableSchema) -> TableSchema:

@@ -129,10 +129,14 @@ def bin_codes(column: Column, ranges: Column) -> Int64:
     """
     if not column.numeric:
         return column.code()
-    known = ranges.number()[~np.isnan(ranges.number())]
-    edges = np.histogram_bin_edges(known, bins=BINS) if known.size else np.linspace(0.0, 1.0, BINS + 1)
-    codes = np.digitize(column.number(), edges) + 1
-    return np.where(np.isnan(column.number()), 0, codes).astype(np.int64)
+    values, known = column.number(), ranges.number()[~np.isnan(ranges.number())]
+    try:
+        edges = np.histogram_bin_edges(known, bins=BINS) if known.size else np.linspace(0.0, 1.0, BINS + 1)
+    except ValueError:
+        # Numbers so large that there are not enough others between them, as a constant moment in µs.
+        values, edges = values - known.min(), np.histogram_bin_edges(known - known.min(), bins=BINS)
+    codes = np.digitize(values, edges) + 1
+    return np.where(np.isnan(values), 0, codes).astype(np.int64)
 
 
 def _contingency(sides: list[_Side], i: int, j: int, sizes: tuple[int, int]) -> tuple[Float64, float]:

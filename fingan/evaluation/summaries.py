@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fingan.evaluation.frame import MISSING, Column, Frame
+from fingan.evaluation.frame import Column, Frame
 from fingan.evaluation.pairs import PairErrors
 from fingan.types import Float64, Json
 
@@ -67,7 +67,7 @@ def _position(distinct: Float64, values: Float64) -> np.ndarray:
 
 def _category(real: Column, synthetic: Column) -> Json:
     counts = [np.bincount(c.code(), minlength=len(real.levels)) for c in (real, synthetic)]
-    keep = [i for i in np.argsort(-counts[0], kind="stable") if real.levels[i] != MISSING]
+    keep = [i for i in np.argsort(-counts[0], kind="stable") if i != real.null]
     shown, rest = keep[:LEVELS_AT_MOST], keep[LEVELS_AT_MOST:]
     labels = [real.levels[i] for i in shown] + ([f"{len(rest)} others"] if rest else [])
     sides = [np.append(c[shown], c[rest].sum()) for c in counts]

@@ -49,7 +49,15 @@ class Task:
         if self.kind == "regression":
             return column.number()
         order = {label: i for i, label in enumerate(self.classes)}
-        return np.array([order.get(label, np.nan) for label in _level_table(column)])[_level_codes(column)]
+        places = np.array([order.get(label, np.nan) for label in _level_table(column)], dtype=np.float64)
+        if column.null >= 0:
+            places[column.null] = np.nan
+        return places[_level_codes(column)]
+
+    def varies(self, frame: Frame) -> bool:
+        """Whether rows have more than one known outcome."""
+        outcome = self.outcome(frame)
+        return np.unique(outcome[~np.isnan(outcome)]).size > 1
 
 
 def plan_task(train: Frame, target: str, positive: str | None = None) -> Task:
@@ -69,7 +77,11 @@ def plan_task(train: Frame, target: str, positive: str | None = None) -> Task:
         counts[labels[column.missing()][0]] = 0
     present = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
     if len(present) < 2:
-        raise DataError(f"target {target!r} has a single value in the training rows; name another target")
+        known = table[present[0]] if present else "missing"
+        raise DataError(
+            f"target {target!r} has a single value in the training rows, {known!r}: there is nothing to "
+            "predict; give rows of another value too"
+        )
     if (
         len(present) > 2
         and column.numeric
@@ -189,8 +201,17 @@ def _headline(task: Task, actual: Float64, guess: Float64) -> float:
     if task.kind == "regression":
         return scoring.r_squared(actual, guess)
     if task.kind == "binary":
-        return scoring.roc_auc(actual == 1, guess[:, 1])
+        return _auc(actual == 1, guess[:, 1])
     return _macro("auc", actual.astype(np.int64), guess)
+
+
+def _auc(positive: np.ndarray, probability: Float64) -> float:
+    """Return the ROC AUC; NaN where a class is absent, so that there is nothing to rank."""
+    return scoring.roc_auc(positive, probability) if _has_both(positive) else float("nan")
+
+
+def _has_both(positive: np.ndarray) -> bool:
+    return bool(positive.any() and not positive.all())
 
 
 def _score(task: Task, actual: Float64, guess: Float64, seed: int) -> Scores:
@@ -217,11 +238,11 @@ def _probabilities(
 
 
 def _score_binary(actual: np.ndarray, probability: Float64, seed: int) -> Scores:
-    auc = scoring.roc_auc(actual, probability)
+    auc = _auc(actual, probability)
     slope, variance = scoring.calibration_slope(actual, probability)
     values = {
         "auc": auc,
-        "pr_auc": scoring.average_precision(actual, probability),
+        "pr_auc": scoring.average_precision(actual, probability) if _has_both(actual) else float("nan"),
         "f1": scoring.f1(actual, probability >= 0.5),
         "brier": scoring.brier(actual, probability),
         "calibration_slope": slope,

@@ -197,3 +197,69 @@ def test_a_code_of_the_largest_double_is_measured_like_any_other_value():
     assert {"detection_auc", "trend_error", "tstr_auc", "dcr_leak", "membership_auc"} <= values.keys()
     assert np.isfinite(list(values.values())).all()
     assert values["detection_auc"] < 0.6
+
+
+def labelled(rows: int, seed: int, share: float) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    bad = rng.random(rows) < share
+    return pa.table({"x": rng.normal(size=rows) + 3 * bad, "bad": np.where(bad, "yes", "no")})
+
+
+def test_a_hold_out_of_one_class_tells_nothing_of_utility():
+    """Two scores of nothing are not 100 % of each other: a gate must not pass on them."""
+    train, other, holdout = labelled(400, 0, 0.2), labelled(400, 1, 0.2), labelled(100, 2, 0.0)
+    schema = infer_schema(train, "bad")
+    report = evaluate(train, other, schema, holdout=holdout, target="bad", sections=["utility"])
+    for name in ("tstr_share", "tstr_auc", "tstr_pr_auc", "tstr_linear_auc", "tstr_calibration_slope"):
+        assert report.omitted[name] == "the hold-out has a single value of 'bad'; give rows of others too"
+    assert report["tstr_brier"].value < 0.2
+
+
+def test_a_target_of_one_value_costs_only_what_needs_it():
+    train, other = labelled(100, 0, 0.0), labelled(100, 1, 0.0)
+    report = evaluate(train, other, infer_schema(train, "bad"), holdout=labelled(60, 2, 0.0), target="bad")
+    assert report["shape_error"].value < 20
+    assert report["dcr_leak"].value < 1
+    for name in ("tstr_auc", "tstr_share", "class_rate_error"):
+        assert report.omitted[name].startswith("target 'bad' has a single value in the training rows, 'no'")
+    assert "single value" in report.to_html()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_moment_that_is_the_same_in_all_rows(unit):
+    """In µs there are fewer floats around it than bins."""
+
+    def table(seed: int) -> pa.Table:
+        x = np.random.default_rng(seed).normal(size=600)
+        day = np.full(600, np.datetime64("2024-03-01T12:00:00", unit))
+        return pa.table({"x": x, "as_of": day, "c": ["a", "b", "c"] * 200})
+
+    report = evaluate(table(0), table(1), infer_schema(table(0)), sections=["fidelity"])
+    assert report["trend_error"].value < 10
+    assert report["shape_error"].details["columns"]["as_of"] == 0
+
+
+def test_a_category_that_reads_missing_is_none():
+    def table(seed: int, nulls: bool = False) -> pa.Table:
+        drawn = np.random.default_rng(seed).choice(["(missing)", "a", "b"], 200)
+        holes = np.arange(200) % 10 == 0 if nulls else None
+        return pa.table({"x": np.arange(200.0), "c": pa.array(drawn, mask=holes)})
+
+    schema = infer_schema(table(0))
+    report = evaluate(table(0), table(1), schema, target="c", sections=["fidelity"])
+    assert report["validity"].value == 100
+    assert report.omitted["missing_pattern_error"] == "no cell is missing"
+    assert set(report["class_rate_error"].details["classes"]) == {"(missing)", "a", "b"}
+    gaps = evaluate(table(0), table(1, nulls=True), schema, target="c", sections=["fidelity"])
+    assert gaps["validity"].details["faults"] == {"c: unexpected null": 20}
+    assert gaps["missing_pattern_error"].value > 5
+
+
+def test_gaps_that_real_rows_never_have_are_errors_of_their_pattern():
+    table = pa.table({"x": np.arange(100.0), "c": ["a", "b"] * 50})
+    holed = table.set_column(0, "x", pa.array(np.arange(100.0), mask=np.arange(100) % 5 < 2))
+    report = evaluate(table, holed, infer_schema(table), sections=["fidelity"])
+    assert report["missing_pattern_error"].value == pytest.approx(40)
+    assert report["missing_pattern_error"].reference == 0
+    single = evaluate(table.select(["x"]), holed.select(["x"]), infer_schema(table.select(["x"])))
+    assert single.omitted["missing_pattern_error"] == "the table has a single column"

@@ -110,3 +110,14 @@ def test_a_target_alone_has_nothing_to_predict_from():
     (frame,) = read(pa.table({"t": ["a", "b"] * 20}))
     with pytest.raises(DataError, match="only column"):
         measure_utility(frame, frame, frame, plan_task(frame, "t"), 0)
+
+
+def test_resamples_without_a_class_say_nothing_of_the_share():
+    """With one positive row a third of them have none, in which both models would be worth the same."""
+    flat = TABLES[1].set_column(3, "bad", pa.array(np.zeros(800, np.int64)))
+    bad = TABLES[2]["bad"].to_numpy()
+    rows = np.append(np.flatnonzero(bad == 0)[:60], np.flatnonzero(bad == 1)[0])
+    train, fake, holdout = read(TABLES[0], flat, TABLES[2].take(pa.array(rows)))
+    found = measure_utility(train, fake, holdout, plan_task(train, "bad"), 0)
+    assert found.share < 0.7
+    assert found.share_interval[1] < 0.7

@@ -35,21 +35,21 @@ def _shape(inputs: Inputs, section: Section) -> tuple[ColumnErrors, ColumnErrors
 def _atoms(inputs: Inputs, section: Section) -> None:
     found = atom_errors(inputs.train, inputs.synthetic, inputs.seed)
     floor = atom_errors(*inputs.halves)
-    if found is None or floor is None:
+    if found is None:
         section.omitted["atom_error"] = "no number has a value that makes up 1 % of the rows"
         return
     _add_columns(inputs, section, "atom_error", found, floor)
 
 
 def _add_columns(
-    inputs: Inputs, section: Section, name: str, found: ColumnErrors, floor: ColumnErrors
+    inputs: Inputs, section: Section, name: str, found: ColumnErrors, floor: ColumnErrors | None
 ) -> None:
     section.add(
         name,
         100 * found.mean,
         "lower",
         {**inputs.counts, **inputs.floor_counts},
-        100 * floor.mean,
+        None if floor is None else 100 * floor.mean,
         _percent(jackknife(found.mean, found.replicates, high=1.0)),
         columns={n: 100 * float(e) for n, e in zip(found.names, found.errors, strict=True)},
         interval="jackknife over 10 groups of rows",
@@ -102,15 +102,19 @@ def _add_pairs(
 def _missing_patterns(inputs: Inputs, section: Section) -> None:
     found = missing_pattern_errors(inputs.train, inputs.synthetic, inputs.seed)
     floor = missing_pattern_errors(*inputs.halves)
-    if found is None or floor is None:
-        section.omitted["missing_pattern_error"] = "no cell is missing"
+    if found is None:
+        single = len(inputs.train.columns) < 2
+        section.omitted["missing_pattern_error"] = (
+            "the table has a single column" if single else "no cell is missing"
+        )
         return
     section.add(
         "missing_pattern_error",
         100 * float(found[0]),
         "lower",
         {**inputs.counts, **inputs.floor_counts},
-        100 * float(floor[0]),
+        # Real rows without a gap agree about gaps.
+        0.0 if floor is None else 100 * float(floor[0]),
         _percent(jackknife(float(found[0]), found[1:], high=1.0)),
         interval="jackknife over 10 groups of rows",
     )
@@ -144,7 +148,7 @@ def _validity(inputs: Inputs, section: Section) -> None:
 def _class_rates(inputs: Inputs, section: Section) -> None:
     task = inputs.task
     if task is None or task.kind == "regression":
-        section.omitted["class_rate_error"] = "no target with classes" if task else "no target was named"
+        section.omitted["class_rate_error"] = "no target with classes" if task else inputs.no_task
         return
     sides = []
     for frame in (inputs.train, inputs.synthetic, *inputs.halves):

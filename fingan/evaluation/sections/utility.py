@@ -6,9 +6,10 @@ import math
 
 from fingan.errors import DataError
 from fingan.evaluation.catalogue import CATALOGUE
+from fingan.evaluation.frame import Frame
 from fingan.evaluation.inputs import Inputs, Section
 from fingan.evaluation.learners import BOOSTING
-from fingan.evaluation.utility import measure_utility
+from fingan.evaluation.utility import Task, measure_utility
 
 _FAMILIES = {"trees": "tstr_", "linear": "tstr_linear_"}
 
@@ -18,7 +19,7 @@ def measure(inputs: Inputs) -> Section:
     section = Section()
     names = [name for name, info in CATALOGUE.items() if info.section == "utility"]
     if inputs.task is None:
-        section.omitted.update(dict.fromkeys(names, "no target was named"))
+        section.omitted.update(dict.fromkeys(names, inputs.no_task))
         return section
     if inputs.holdout is None:
         section.omitted.update(dict.fromkeys(names, "there is no hold-out to test on"))
@@ -46,8 +47,8 @@ def measure(inputs: Inputs) -> Section:
                 task=inputs.task.kind,
                 positive=inputs.task.positive,
             )
-        for score in set(real.values) - set(synthetic.values):
-            section.omitted[prefix + score] = "not defined for the model trained on synthetic rows"
+        for score in set(synthetic.intervals) - set(synthetic.values):
+            section.omitted[prefix + score] = _undefined(inputs.task, inputs.holdout, score in real.values)
     if math.isfinite(found.share):
         low, high = found.share_interval
         section.add(
@@ -60,6 +61,16 @@ def measure(inputs: Inputs) -> Section:
             reference="trained on real rows (TRTR)",
             interval="paired bootstrap over the hold-out",
         )
-    else:
+    elif inputs.task.varies(inputs.holdout):
         section.omitted["tstr_share"] = "the model trained on real rows has no skill to compare with"
+    else:
+        section.omitted["tstr_share"] = _undefined(inputs.task, inputs.holdout, False)
     return section
+
+
+def _undefined(task: Task, holdout: Frame, for_real: bool) -> str:
+    """Return why a score is not defined, for the model trained on real rows neither or (`for_real`) it is."""
+    if not task.varies(holdout):
+        return f"the hold-out has a single value of {task.target!r}; give rows of others too"
+    of = "the model" if for_real else "either model, that"
+    return f"not defined for {of} trained on synthetic rows"
