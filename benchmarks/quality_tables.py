@@ -41,6 +41,9 @@ GUARD = {"dcr_share": 0.53, "dcr_leak": 0.1}
 
 UNMEASURED = " not measured"
 
+SEEDS = 3
+"""The bars are for medians over so many."""
+
 Setting = tuple[str, float, int, tuple[str, ...], int]
 
 
@@ -158,6 +161,8 @@ def _bars(bars: Sequence[Bar], own: Sequence[Row], halves: dict[int, Row]) -> st
     for bar in bars:
         values = _bar_values(bar.figure, own, halves)
         verdict = bar.reached(float(np.median(values))) if values else "not measured"
+        if 0 < len(values) < SEEDS:
+            verdict += f" so far ({len(values)} of {SEEDS} seeds)"
         lines.append([bar.figure, median_range(values, 3), bar.bounds(), verdict])
     return grid(["figure", "median (range)", "must / aim", "reached"], lines)
 

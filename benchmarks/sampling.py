@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import numpy as np
 import psutil
+import torch
 
 from benchmarks.command import parser
 from benchmarks.datasets import load_inner
@@ -28,8 +29,8 @@ from benchmarks.jobs import alone
 from benchmarks.markdown import grid
 from benchmarks.results import Results, Row
 from benchmarks.runs import settings
-from fingan.config import SamplingConfig
-from fingan.fitting import finish, start
+from fingan.config import Config, SamplingConfig
+from fingan.fitting import finish, start, uses_bf16
 from fingan.generator import Generator
 from fingan.networks import keep_freed_memory
 from fingan.preparation import prepare
@@ -61,7 +62,7 @@ KINDS = (*dict.fromkeys(SCOPES.values()), "rest")
 
 
 def made(dataset: str, steps: int) -> dict[str, Generator]:
-    """Train for so many steps, and return the generator in each precision."""
+    """Train for so many steps, and return the generator in each precision that the processor multiplies."""
     part = load_inner(dataset)
     sets = ["training.time_budget=null", f"training.steps={steps}", "training.warmup_steps=1"]
     prepared = prepare(part.train, settings(part.target, sets, compute__workers=0))
@@ -72,6 +73,7 @@ def made(dataset: str, steps: int) -> dict[str, Generator]:
             generator, engine=dataclasses.replace(generator.engine, autocast=name == "bf16")
         )
         for name in PRECISIONS
+        if name != "bf16" or uses_bf16(Config(), torch.device("cpu"))
     }
 
 
@@ -156,7 +158,7 @@ def time_parts(dataset: str, steps: int, rows: int) -> dict[str, Any]:
 def watch_memory(dataset: str, steps: int, rows: int) -> dict[str, Any]:
     """Return by how many bytes the resident memory grows over many rows that nobody keeps."""
     keep_freed_memory()
-    generator = made(dataset, steps)["bf16"]
+    generator = next(iter(made(dataset, steps).values()))
     process, seen, settled, most = psutil.Process(), 0, 0, 0
     began = time.perf_counter()
     for batch in generator.iter_batches(rows, threads=max(THREADS), candidates=1):

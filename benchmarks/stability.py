@@ -45,8 +45,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 CERTAIN = 0.999
 LOST = 0.5
+SEEDS = 20
 MOST_SPREAD = 0.02
-"""The bar: the default's detection AUC varies by no more than this (standard deviation over seeds)."""
+"""The bar: over so many seeds the default's detection AUC has no larger standard deviation than this."""
 
 
 def collapsed(figures: dict[str, float], variety: dict[str, float]) -> bool:
@@ -81,7 +82,7 @@ def main(arguments: list[str]) -> None:
     reader = parser("stability", __doc__)
     reader.add_argument("--dataset", action="append")
     reader.add_argument("--family", action="append", choices=sorted(FAMILIES))
-    reader.add_argument("--seeds", type=int, default=20)
+    reader.add_argument("--seeds", type=int, default=SEEDS)
     reader.add_argument("--seconds", type=float, default=60, help="CPU-seconds of a run")
     reader.add_argument("--at-a-time", type=int, default=2)
     options = reader.parse_args(arguments)
@@ -151,9 +152,10 @@ def _worst(own: Sequence[Row]) -> str:
 
 
 def _verdict(own: Sequence[Row], aucs: Sequence[float]) -> str:
-    """Return whether no seed failed and the AUC hardly varies."""
+    """Return whether no seed failed and the AUC hardly varies, over how many of the seeds if not all."""
     if any(row["diverged"] or row["collapsed"] for row in own):
         return "miss"
     if len(aucs) < 2:
         return "not measured"
-    return "pass" if np.std(aucs, ddof=1) <= MOST_SPREAD else "miss"
+    verdict = "pass" if np.std(aucs, ddof=1) <= MOST_SPREAD else "miss"
+    return verdict if len(aucs) >= SEEDS else f"{verdict} so far ({len(aucs)} of {SEEDS} seeds)"

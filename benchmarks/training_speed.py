@@ -40,7 +40,10 @@ PRECISIONS = ("bf16", "fp32")
 PLAIN = "straightforward, penalty on all rows"
 PLAIN_SPARSE = "straightforward, penalty on every 4th step"
 BAR = 2.0
-"""At least so many times the rows per CPU-second of the straightforward implementation."""
+"""At least so many times the rows per CPU-second of the straightforward implementation.
+
+The default's penalty is paid by every 4th row, so the one that pays as much, on every 4th step, counts.
+"""
 CHECKPOINTS = 15
 MOST_OVERHEAD = 0.02
 """Writing checkpoints takes at most this share of the time between them."""
@@ -180,7 +183,8 @@ def main(arguments: list[str]) -> None:
 def table(rows: list[Row]) -> str:
     """Return rates with their ratios, profiles, and threads beside workers, as Markdown."""
     rates = [_rates(row) for row in rows if row["what"] == "rates"]
-    header = ["dataset", "variant", "rows per CPU-second (range)", "times straightforward", "bar", "machine"]
+    times = ["times penalty on all rows", "times penalty on every 4th step"]
+    header = ["dataset", "variant", "rows per CPU-second (range)", *times, "bar", "machine"]
     parts = [grid(header, [line for lines in rates for line in lines])] if rates else []
     profiles = [row for row in rows if row["what"] == "profile"]
     if profiles:
@@ -214,10 +218,11 @@ def _rates(row: Row) -> list[list[str]]:
     rates = {name: np.array(values) for name, values in row["rates"].items()}
     lines = []
     for name, own in rates.items():
-        ratio = float(np.median(own / rates[PLAIN]))
-        verdict = "" if name not in PRECISIONS else "pass" if ratio >= BAR else "miss"
+        ratios = [float(np.median(own / rates[plain])) for plain in (PLAIN, PLAIN_SPARSE)]
+        verdict = "" if name not in PRECISIONS else "pass" if ratios[1] >= BAR else "miss"
         spread = f"{np.median(own):,.0f} ({own.min():,.0f} … {own.max():,.0f})"
-        lines.append([row["dataset"], name, spread, f"{ratio:.2f}", verdict, kind_of(row["machine"])])
+        shown = [f"{ratio:.2f}" for ratio in ratios]
+        lines.append([row["dataset"], name, spread, *shown, verdict, kind_of(row["machine"])])
     return lines
 
 

@@ -44,6 +44,12 @@ def test_verdicts_are_computed_from_medians():
     }
 
 
+def test_a_verdict_tells_of_seeds_that_are_missing():
+    text = table([row for row in rows() if row["seed"] == 0 or row["model"] == "fingan"])
+    assert "| ≤ 0.53 / ≤ 0.53 | aim so far (1 of 3 seeds) |" in text
+    assert "| ≤ 1 / ≤ 0.7 | aim |" in text
+
+
 def test_published_rows_and_real_data_stand_beside_ours():
     text = table(rows())
     assert "TabDiff (published)" in text
