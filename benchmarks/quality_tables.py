@@ -160,7 +160,7 @@ def _bars(bars: Sequence[Bar], own: Sequence[Row], halves: dict[int, Row]) -> st
     lines = []
     for bar in bars:
         values = _bar_values(bar.figure, own, halves)
-        verdict = bar.reached(float(np.median(values))) if values else "not measured"
+        verdict: str = bar.reached(float(np.median(values))) if values else "not measured"
         if 0 < len(values) < SEEDS:
             verdict += f" so far ({len(values)} of {SEEDS} seeds)"
         lines.append([bar.figure, median_range(values, 3), bar.bounds(), verdict])
