@@ -52,8 +52,17 @@ def configuration(path: Path | None, sets: Sequence[str] | None, **given: Any) -
     from fingan.config import load
 
     # As overrides, all at once: a rule over two keys must not see one without the other.
-    own = [f"{k.replace('__', '.')}={json.dumps(v)}" for k, v in given.items() if v is not None]
+    own = [f"{k.replace('__', '.')}={as_yaml(v)}" for k, v in given.items() if v is not None]
     return load(path, [*(sets or []), *own])
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value as ASCII text that YAML reads as just that.
+
+    JSON's own escapes part a letter beyond 16 bits in two, which YAML does not put together again.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter < "\x7f" else f"\\U{ord(letter):08x}" for letter in text)
 
 
 def conditions(texts: Sequence[str] | None, names: Iterable[str]) -> dict[str, str] | None:

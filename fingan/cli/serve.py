@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fingan.cli.console import Console
-from fingan.cli.options import AsJson, RegistryRoot
+from fingan.cli.options import AsJson, as_yaml
 
 if TYPE_CHECKING:
     from fingan.config import ServiceConfig
@@ -30,8 +30,19 @@ AddToken = Annotated[
     typer.Option("--add-token", metavar="NAME", help="add a token to --token-file, print it once, and end"),
 ]
 Replicas = Annotated[
-    int,
-    typer.Option("--replicas", metavar="N", min=0, help="processes that make rows; 0: this one, without Ray"),
+    int | None,
+    typer.Option(
+        "--replicas",
+        metavar="N",
+        min=0,
+        help="processes that make rows, 0: this one, without Ray; else as --config says, or 1",
+    ),
+]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--registry", metavar="DIR_OR_URL", help="where models are kept; else as --config says, or 'registry'"
+    ),
 ]
 ServiceFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="configuration of the service, YAML")
@@ -47,10 +58,10 @@ def serve(
     token_file: TokenFile = None,
     no_auth: NoAuth = False,
     add_token: AddToken = None,
-    replicas: Replicas = 1,
+    replicas: Replicas = None,
     config: ServiceFile = None,
     sets: Sets = None,
-    registry: RegistryRoot = "registry",
+    registry: Root = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the registry's generators over HTTP on this machine, with a page at /."""
@@ -71,20 +82,33 @@ def serve(
 
 
 def service_configuration(
-    path: Path | None, sets: list[str] | None, registry: str, replicas: int
+    path: Path | None, sets: list[str] | None, registry: str | None, replicas: int | None
 ) -> ServiceConfig:
-    """Return the configuration of a service of so many replicas on this machine."""
+    """Return the configuration of a service on this machine: the file, then given options, then `--set`.
+
+    Args:
+        path: of the file; None for none.
+        sets: `section.key=value` texts.
+        registry: where models are kept; None as the file says, or `registry`.
+        replicas: processes that make rows; None as the file says, or 1.
+    """
     from fingan.config import load_service
 
-    # A number of replicas that is given holds; scaling on load is for clusters.
-    own = [f"replicas.fewest={max(replicas, 1)}", f"replicas.most={max(replicas, 1)}"]
-    place = registry if "://" in registry else str(Path(registry).absolute())
-    return load_service(path, [*([] if path else [f"registry={place!r}"]), *own, *(sets or [])])
+    own = []
+    if registry is None and path is None:
+        registry = "registry"
+    if registry is not None:
+        place = registry if "://" in registry else str(Path(registry).absolute())
+        own.append(f"registry={as_yaml(place)}")
+    if replicas is not None:
+        # A number that is given holds; scaling on load is for clusters.
+        own += [f"replicas.fewest={max(replicas, 1)}", f"replicas.most={max(replicas, 1)}"]
+    return load_service(path, [*own, *(sets or [])])
 
 
 @contextmanager
 def _backend(
-    settings: ServiceConfig, replicas: int, telemetry: Prometheus, console: Console
+    settings: ServiceConfig, replicas: int | None, telemetry: Prometheus, console: Console
 ) -> Iterator[Backend]:
     from fingan.service import local
 
@@ -107,7 +131,7 @@ def _backend(
 
 
 @contextmanager
-def _jobs(settings: ServiceConfig, replicas: int) -> Iterator[JobBook]:
+def _jobs(settings: ServiceConfig, replicas: int | None) -> Iterator[JobBook]:
     """Give the jobs of the service; those at work stop at the end, to be taken up by the next one."""
     from fingan.cluster.bulk import JobWriter
     from fingan.service.jobs import JobBook

@@ -43,6 +43,9 @@ def _read_yaml(text: str) -> Any:
         return loader.get_single_data()
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
+    except ValueError as error:
+        # What looks like a date or a number and is none.
+        raise yaml.YAMLError(str(error)) from error
     finally:
         loader.dispose()
 

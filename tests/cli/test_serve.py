@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 import fingan
 from fingan.cli.app import run
+from fingan.cli.serve import service_configuration
 from tests import tiny
 from tests.cli.serving import started
 from tests.service.providers import ISSUER, Provider, public, token
@@ -143,3 +144,19 @@ def test_a_port_that_is_taken(registry: Path, tmp_path: Path, capsys: pytest.Cap
             run(["serve", "--no-auth", "--replicas", "0", "--port", port, "--registry", str(registry)]) == 2
         )
     assert port in capsys.readouterr().err
+
+
+def test_options_that_are_given_hold_and_others_leave_the_file_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "service.yaml"
+    file.write_text("registry: /models\nreplicas: {fewest: 2, most: 8}\n")
+    own = service_configuration(file, None, None, None)
+    assert (own.registry, own.replicas.fewest, own.replicas.most) == ("/models", 2, 8)
+    given = service_configuration(file, ["replicas.most=4"], "/it's other", 3)
+    assert (given.registry, given.replicas.fewest, given.replicas.most) == ("/it's other", 3, 4)
+    plain = service_configuration(None, None, None, None)
+    assert (plain.registry, plain.replicas.fewest, plain.replicas.most) == (
+        str(Path("registry").absolute()),
+        1,
+        1,
+    )
+    assert service_configuration(file, None, "s3://bucket/models", 0).registry == "s3://bucket/models"

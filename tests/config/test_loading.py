@@ -195,3 +195,11 @@ def test_a_schema_lies_beside_the_configuration_that_names_it(tmp_path, monkeypa
     assert load("loans/fingan.yaml", ["data.schema=mine.yaml"]).data.schema_path == "mine.yaml"
     (folder / "fingan.yaml").write_text("data: {schema: /elsewhere/s.yaml}\n", encoding="utf-8")
     assert load("loans/fingan.yaml").data.schema_path == "/elsewhere/s.yaml"
+
+
+def test_what_looks_like_a_date_and_is_none_is_a_value_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the value of 'data.target': '2020-13-45'"):
+        from_mapping({}, ["data.target=2020-13-45"])
+    (tmp_path / "f.yaml").write_text("data: {target: 2020-13-45}")
+    with pytest.raises(ConfigError, match="is not YAML: month must be in"):
+        load(tmp_path / "f.yaml")
