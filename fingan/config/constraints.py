@@ -9,11 +9,22 @@ Text forms: `a <= b`, `a < b`, `a >= b`, `0 <= a <= 10`, `a >= 0`, `unique(a)`,
 from __future__ import annotations
 
 import re
+import sys
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 _NAME = r"(?:`[^`]+`|[^\s<>=(),`]+)"
+_LARGEST = int(sys.float_info.max)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
@@ -23,9 +34,26 @@ def _quoted(name: str) -> str:
     return name if plain else f"`{name}`"
 
 
+def _number(text: str) -> float:
+    """Read a bound; a whole number stays whole, for a float may not hold it."""
+    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+
+
 def _number_text(value: float) -> str:
     """Write a bound so that it reads back exactly."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if value == int(value) and abs(value) <= 2**53 else repr(value)
+
+
+def _keep_exact(value: Any, read: ValidatorFunctionWrapHandler) -> float:
+    """Keep an int that no float holds; read all else as a float."""
+    if isinstance(value, int) and abs(value) <= _LARGEST and float(value) != value:
+        return value
+    number: float = read(value)
+    return number
+
+
+# The serializer hands an int on as it is, where pydantic's own would round it.
+_Bound = Annotated[float, WrapValidator(_keep_exact), PlainSerializer(lambda bound: bound)]
 
 
 class _Rule(BaseModel):
@@ -60,8 +88,8 @@ class Range(_Rule):
 
     rule: Literal["range"] = "range"
     column: str
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: _Bound | None = None
+    maximum: _Bound | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Range:
@@ -130,11 +158,11 @@ def _from_pair(left: str, sign: str, right: str) -> dict[str, Any]:
     if re.fullmatch(_NUMBER, right):
         if sign == "<":
             raise ValueError("a range is closed: write <= instead of <")
-        return {"rule": "range", "column": _plain(left), "maximum": float(right)}
+        return {"rule": "range", "column": _plain(left), "maximum": _number(right)}
     if re.fullmatch(_NUMBER, left):
         if sign == "<":
             raise ValueError("a range is closed: write <= instead of <")
-        return {"rule": "range", "column": _plain(right), "minimum": float(left)}
+        return {"rule": "range", "column": _plain(right), "minimum": _number(left)}
     return {"rule": "less_equal", "low": _plain(left), "high": _plain(right), "strict": sign == "<"}
 
 
@@ -142,7 +170,7 @@ def _from_text(text: str) -> dict[str, Any]:
     text = text.strip()
     if match := _BETWEEN.match(text):
         low, column, high = match.groups()
-        return {"rule": "range", "column": _plain(column), "minimum": float(low), "maximum": float(high)}
+        return {"rule": "range", "column": _plain(column), "minimum": _number(low), "maximum": _number(high)}
     if match := _PAIR.match(text):
         return _from_pair(*match.groups())
     if match := _CALL.match(text):

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from fingan.data.clean import clean_column, column_names
+from fingan.data.exact import to_floats
 from fingan.data.kinds import ORDERED_KINDS, bound_text, family
 from fingan.data.schema import ColumnSpec, TableSchema
 from fingan.errors import SchemaMismatch, nearest
@@ -142,6 +143,8 @@ def _cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     if pt.is_integer(column.type) and pt.is_decimal(type_):
         # Arrow asks for the digits of the widest int64, not of the values: go through the widest decimal.
         column = column.cast(pa.decimal128(38, type_.scale)) if type_.scale <= 18 else column
+    if pt.is_decimal(column.type) and pt.is_floating(type_):
+        return to_floats(column, type_)
     return column.cast(type_)
 
 

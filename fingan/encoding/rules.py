@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fingan.config import Constraint, FixedCombinations, LessEqual, Range, Unique
+from fingan.data.exact import outside_range
 from fingan.data.schema import TableSchema
 from fingan.encoding.base import one_chunk
 from fingan.encoding.inequalities import broken, sort_keys
@@ -71,11 +71,7 @@ def _broken_rows(table: pa.Table, rule: Constraint) -> Bool:
     if isinstance(rule, LessEqual):
         return broken(rule, *(sort_keys(name, table[name]) for name in rule.columns))
     if isinstance(rule, Range):
-        values = one_chunk(table[rule.column]).cast(pa.float64(), safe=False)
-        below = pc.less(values, -np.inf if rule.minimum is None else rule.minimum)
-        above = pc.greater(values, np.inf if rule.maximum is None else rule.maximum)
-        wrong: Bool = pc.fill_null(pc.or_(below, above), False).to_numpy(zero_copy_only=False)
-        return wrong
+        return outside_range(one_chunk(table[rule.column]), rule.minimum, rule.maximum)
     if isinstance(rule, Unique):
         coded = code_column(table[rule.column])
         repeated = (coded.sizes > 1)[coded.codes]

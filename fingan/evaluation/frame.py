@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fingan.data.exact import to_floats
 from fingan.data.schema import ColumnSpec, TableSchema
 from fingan.errors import DataError
 from fingan.types import Float64, Int64
@@ -158,7 +159,7 @@ def numbers(column: pa.ChunkedArray) -> Float64:
         column = column.cast(pa.int32())
     elif pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
-    values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    values = np.asarray(to_floats(column).to_numpy(), dtype=np.float64)
     return np.clip(values, -FURTHEST, FURTHEST)
 
 

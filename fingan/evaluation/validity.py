@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fingan.config import Constraint, FixedCombinations, LessEqual, Range, Unique
+from fingan.data.exact import outside_range
 from fingan.data.schema import TableSchema
 from fingan.errors import ConfigError, nearest
 from fingan.evaluation.frame import Column, Frame, row_codes
@@ -125,10 +126,7 @@ def _broken(rule: Constraint, table: pa.Table, train: pa.Table) -> Bool:
         compare = pc.less if rule.strict else pc.less_equal
         return _fails(compare(table.column(rule.low), table.column(rule.high)))
     if isinstance(rule, Range):
-        values = table.column(rule.column).cast(pa.float64(), safe=False)
-        low = -math.inf if rule.minimum is None else rule.minimum
-        high = math.inf if rule.maximum is None else rule.maximum
-        return _fails(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)))
+        return outside_range(table.column(rule.column), rule.minimum, rule.maximum)
     if isinstance(rule, Unique):
         (key,) = row_codes([table], [rule.column])
         _, first = np.unique(key, return_index=True)

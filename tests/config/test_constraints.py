@@ -11,7 +11,7 @@ from fingan.config import Constraint, FixedCombinations, LessEqual, Range, Uniqu
 
 ADAPTER: TypeAdapter[Constraint] = TypeAdapter(Constraint)
 names = st.text(min_size=1, max_size=12).filter(lambda n: "`" not in n)
-bounds = st.floats(allow_nan=False, allow_infinity=False)
+bounds = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**40), 10**40)
 
 
 def parse(value: object) -> Constraint:
@@ -79,6 +79,7 @@ def test_mapping_forms(mapping, expected):
         ("unique(a, b)", "unique takes one column"),
         ({"range": {"column": "a"}}, "needs a minimum or a maximum"),
         ({"range": {"column": "a", "min": float("inf")}}, "finite number"),
+        ({"range": {"column": "a", "min": 10**400}}, "valid number"),
         ({"range": {"column": "a", "min": 0, "step": 2}}, "Extra inputs"),
         ({"less_equal": ["a"]}, "known: less_equal, less, range, fixed, unique"),
         ({"equal": ["a", "b"]}, "unknown constraint"),
@@ -108,6 +109,17 @@ def test_a_rule_cannot_be_changed():
 def test_text_of_a_range_is_short_where_it_can_be():
     assert str(Range(column="a", minimum=0, maximum=1234567.0)) == "0 <= a <= 1234567"
     assert str(Range(column="a b", maximum=0.1)) == "`a b` <= 0.1"
+
+
+def test_whole_bounds_that_no_float_holds_stay_exact():
+    big = 2**53 + 1
+    rule = parse(f"a <= {big}")
+    assert rule.maximum == big
+    assert str(rule) == f"a <= {big}"
+    for mode in ("json", "python"):
+        assert parse(rule.model_dump(mode=mode)) == rule
+    assert Range.model_validate_json(rule.model_dump_json()) == rule
+    assert isinstance(parse("a <= 10").maximum, float)
 
 
 @given(names, names, st.booleans())

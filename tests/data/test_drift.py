@@ -115,6 +115,18 @@ def test_integers_become_floats_only_if_exact(values: list[int]) -> None:
         assert cast is not None
 
 
+@given(st.lists(st.integers(-(10**14), 10**14), max_size=20), st.integers(0, 6))
+def test_decimals_of_up_to_15_digits_and_doubles_become_each_other(unscaled: list[int], scale: int) -> None:
+    kind = pa.decimal128(18, scale)
+    values = [decimal.Decimal(number).scaleb(-scale) for number in unscaled]
+    exact, floats = _as(list(values), kind), _as([float(v) for v in values], pa.float64())
+    cast, back = lossless_cast(exact, pa.float64()), lossless_cast(floats, kind)
+    assert cast is not None
+    assert cast.equals(floats)
+    assert back is not None
+    assert back.equals(exact)
+
+
 @pytest.mark.parametrize("row", [1, 2, 777, 1000])
 def test_the_first_value_that_does_not_fit_is_named(row: int) -> None:
     values = [float(i) for i in range(1000)]

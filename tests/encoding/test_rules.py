@@ -46,6 +46,24 @@ def test_rows_that_break_a_rule(text, words):
             check(text)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind", "text"),
+    [
+        (["0.68", "0.69", "0.70"], pa.decimal128(6, 2), "0.68 <= x <= 0.70"),
+        (["0.1", "0.7"], pa.float32(), "0.1 <= x <= 0.7"),
+        (["9007199254740993"], pa.int64(), "9007199254740993 <= x <= 9007199254740993"),
+    ],
+    ids=str,
+)
+def test_values_at_the_bound_of_a_range_keep_it(values, kind, text):
+    check(text, table=pa.table({"x": pa.array(values).cast(kind)}))
+
+
+def test_integers_beyond_doubles_are_compared_exactly():
+    with pytest.raises(DataError, match=r"1 of 2 .* x <= 9007199254740992, the first is row 2 "):
+        check("x <= 9007199254740992", table=pa.table({"x": [2**53, 2**53 + 1]}))
+
+
 def test_repeated_identifiers_break_unique():
     keys = [f"id-{n:05d}" for n in range(39)] + ["id-00003"]
     table = TABLE.set_column(4, "key", pa.array(keys))

@@ -98,6 +98,16 @@ def test_rules(rule, broken):
     assert reason == sum(broken)
 
 
+def test_decimals_keep_their_range_and_their_lattice():
+    cents = pa.array([f"0.{n:02d}" for n in range(36)]).cast(pa.decimal128(6, 2))
+    table = pa.table({"rate": cents})
+    assert judge(table, table, Range(column="rate", maximum=0.35)).share == 1
+    (frame,) = frames(infer_schema(table), [table])
+    assert lattice(frame.columns[0].number()) == (2, 1)
+    found = judge(table, table, Range(column="rate", maximum=0.34))
+    assert found.faults == {"rate: breaks rate <= 0.34": 1}
+
+
 def test_a_rule_on_an_unknown_column_names_the_nearest():
     table = pa.table({"amount": [1.0, 2.0]})
     with pytest.raises(ConfigError, match="amount"):
