@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fingan.encoding.identifier import IdentifierEncoder
-from fingan.errors import DataError
+from fingan.errors import BundleError, DataError
 from fingan.rng import numpy_generator
 
 MILLION = 10**6
@@ -30,6 +32,10 @@ def fit(values, kind=None):
 
 def uuids(count):
     return [str(uuid.UUID(bytes=rng(i).bytes(16), version=4)) for i in range(count)]
+
+
+def drawn(letters, length, end="", count=40):
+    return ["".join(rng(i).choice(list(letters), length)) + end for i in range(count)]
 
 
 EXAMPLES = {
@@ -80,11 +86,17 @@ def test_a_few_texts_leave_no_trace():
 @pytest.mark.parametrize(
     ("values", "pattern"),
     [
-        ([f"C{n:05d}" for n in range(100)], r"C0\d*"),
-        ([f"{n:04x}" for n in range(5, 65_000, 37)], r"[0-9a-f]{4}"),
-        ([f"{n:04X}-Z" for n in range(5, 65_000, 37)], r"[0-9A-F]{4}-Z"),
-        ([f"{chr(97 + n % 26)}{n % 10}" for n in range(100)], r"[a-z]\d"),
-        ([f"{'aB3'[n % 3]}{n:03d}" for n in range(100)], r"[0-9a-zA-Z]0\d\d"),
+        ([f"C{n:05d}" for n in range(100)], r"C00\d*"),
+        ([f"{n:04x}" for n in range(5, 65_000, 37)], r"id-[0-9a-f]{16}"),
+        (drawn("0123456789abcdef", 12, "-Z"), r"[0-9a-f]{12}-Z"),
+        (drawn("0123456789ABCDEF", 12, "-Z"), r"[0-9A-F]{12}-Z"),
+        (drawn("0123456789", 16), r"\d{16}"),
+        ([f"{chr(97 + n % 26)}{n % 10}" for n in range(100)], r"id-[0-9a-f]{16}"),
+        ([f"{'aB3'[n % 3]}{n:03d}" for n in range(100)], r"[0-9a-zA-Z][1-9]\d\d"),
+        ([f"2024-{n:04d}-{n % 7}" for n in range(100)], r"2024-0[1-9]\d\d-\d"),
+        ([f"ES2024{n:04d}" for n in range(100)], r"ES20240[1-9]\d\d"),
+        ([f"C12{n:03d}" for n in range(1000)], r"C(1[3-9]|[2-9]\d)\d{3}"),
+        ([f"C{n:04d}" for n in range(10_000)], r"id-[0-9a-f]{16}"),
         (uuids(30), r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"),
         (
             [u.upper() for u in uuids(3)],
@@ -104,17 +116,68 @@ def test_text_keeps_its_format(values, pattern):
     assert all(v is None or re.fullmatch(pattern, v) for v in made.to_pylist())
 
 
-def test_zeros_that_pad_a_number_are_used_last():
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "free text"])
+def test_no_training_value_is_made(name):
+    trained = set(EXAMPLES[name].to_pylist())
+    assert not trained & set(fit(EXAMPLES[name]).generate(np.arange(MILLION // 10), 1).to_pylist())
+
+
+@given(
+    st.sampled_from(["TX{n:06d}", "C{n:04d}", "{n:05d}-{c}", "7{n:04d}0{c}", "{c}{n:03d}/{m:03d}"]),
+    st.integers(0, 9999),
+    st.integers(20, 300),
+    st.integers(1, 40),
+)
+def test_a_counter_goes_on_where_training_ended(form, first, count, step):
+    numbers = range(first, first + count * step, step)
+    values = [form.format(n=n, m=n % 1000, c="abc"[n % 3]) for n in numbers]
+    encoder = fit(values)
+    made = encoder.generate(np.arange(min(2000, encoder.capacity)), 1).to_pylist()
+    assert encoder.capacity >= 10 * count
+    assert len(set(made)) == len(made)
+    assert not set(values) & set(made)
+    ends = encoder.generate(encoder.capacity - 1 - np.arange(100), 1).to_pylist()
+    assert len(set(ends) - set(values)) == 100
+
+
+def test_padded_numbers_count_on_and_use_the_short_ones_first():
     encoder = fit([f"C0{n:06d}-0" for n in range(1000)])
-    made = encoder.generate(np.arange(2000), 1).to_pylist()
-    assert sorted(made[:1000]) == [f"C0{n:06d}-0" for n in range(1000)]
-    assert not set(made[1000:]) & set(made[:1000])
-    assert encoder.capacity == 10**7
+    assert encoder.capacity == 10**7 - 1000
+    made = encoder.generate(np.arange(20_000), 1).to_pylist()
+    assert sorted(made[:9000]) == [f"C0{n:06d}-0" for n in range(1000, 10_000)]
+    assert min(made[9000:]) >= "C0010000-0"
+
+
+def test_long_numbers_count_in_their_last_digits():
+    values = [f"9{n:040d}" for n in range(100)]
+    made = fit(values).generate(np.arange(1000), 1).to_pylist()
+    assert all(value[:23] == values[0][:23] for value in made)
+    assert not set(values) & set(made)
+
+
+def test_letters_beside_a_number_give_room_for_more_rows():
+    encoder = fit([f"{chr(65 + n % 26)}{n:02d}" for n in range(20)])
+    assert encoder.capacity == 80 * 26
+    made = encoder.generate(np.arange(encoder.capacity), 1).to_pylist()
+    assert len(set(made)) == encoder.capacity
+
+
+def test_texts_of_an_older_version_are_refused_and_integers_are_not():
+    for values in ([f"C{n:05d}" for n in range(100)], range(100)):
+        document, _ = fit(values).state()
+        document["padding"] = []
+        del document["number"]
+        if document["alphabets"]:
+            with pytest.raises(BundleError, match=r"column 'id': .* older version .* train anew"):
+                IdentifierEncoder.from_state(document, {})
+        else:
+            old = IdentifierEncoder.from_state(document, {})
+            assert old.generate(np.arange(9), 1).equals(fit(values).generate(np.arange(9), 1))
 
 
 def test_a_sliced_array_is_read_at_its_offset():
-    array = pa.array(["junk"] * 3 + [f"K{n:03d}" for n in range(100)]).slice(3)
-    assert fit(array).generate(np.arange(5), 1)[0].as_py().startswith("K0")
+    array = pa.array(["junk"] * 3 + [f"K{n:03d}" for n in range(50)]).slice(3)
+    assert fit(array).generate(np.arange(5), 1)[0].as_py().startswith("K")
 
 
 def test_long_formats_are_filled_with_letters_throughout():
@@ -142,10 +205,10 @@ def test_integers_without_room_use_the_whole_type():
 
 
 def test_beyond_capacity_is_an_error():
-    encoder = fit([f"A{n:02d}" for n in range(50)])
-    assert encoder.capacity == 100
-    with pytest.raises(DataError, match=r"column 'id': row 100 is beyond the 100 values .*fewer rows"):
-        encoder.generate(np.array([100]), 1)
+    encoder = fit([f"A{n:03d}" for n in range(50)])
+    assert encoder.capacity == 950
+    with pytest.raises(DataError, match=r"column 'id': row 950 is beyond the 950 values .*fewer rows"):
+        encoder.generate(np.array([950]), 1)
     with pytest.raises(DataError, match="column 'id'"):
         encoder.generate(np.array([-1]), 1)
 
