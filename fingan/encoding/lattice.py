@@ -8,6 +8,7 @@ from fingan.types import Float64, Int64
 
 DECIMALS_AT_MOST = 6
 _EXACT_INTEGER = 2.0**53
+_FURTHEST = 2.0**62
 _EXACT_SHARE = 0.5
 _ROUNDED_INTEGER = 2.0**43
 _ROUNDING = 4 * 2.0**-52
@@ -36,8 +37,10 @@ def decimals_of(values: Float64, single: bool) -> int | None:
 
 
 def to_lattice(values: Float64, decimals: int) -> Int64:
-    """Return [N] the integers k nearest to x * 10^decimals."""
-    return np.rint(values * 10.0**decimals).astype(np.int64)
+    """Return [N] the integers k nearest to x * 10^decimals; no lattice reaches 2^62, where they end."""
+    with np.errstate(over="ignore"):
+        points = np.rint(values * 10.0**decimals)
+    return np.clip(points, -_FURTHEST, _FURTHEST).astype(np.int64)
 
 
 def from_lattice(points: Int64, decimals: int) -> Float64:

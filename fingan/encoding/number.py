@@ -94,10 +94,11 @@ class NumberEncoder:
 
     def intervals(self, array: AnyArray, *, clamp: bool = False) -> tuple[ExactValues, ...]:
         """Return the one field of each row, in double precision (see `ColumnEncoder`)."""
-        values, missing = self.domain(array)
+        whole = one_chunk(array)
+        values, missing = self.domain(whole)
         try:
             if not clamp:
-                self._check_range(values, missing)
+                self._check_range(whole, values, missing)
             if isinstance(self.form, NumericLevels):
                 return (CategoryValues(self.form.codes(values, missing)),)
             return (NumericIntervals(*self.form.interval(values, missing, clamp=True)),)
@@ -145,16 +146,17 @@ class NumberEncoder:
             document["column"], document["kind"], arrow_type(document["type"]), document["decimals"], form
         )
 
-    def _check_range(self, values: Values, missing: Bool) -> None:
+    def _check_range(self, given: pa.Array, values: Values, missing: Bool) -> None:
         known = self.form.values if isinstance(self.form, NumericLevels) else self.form.low
         if not known.size:
             return
         low, high = known[0], (known if isinstance(self.form, NumericLevels) else self.form.high)[-1]
         bad = np.flatnonzero(~missing & ((values < low) | (values > high)))
         if bad.size:
-            shown = self.arrow(np.stack([values[bad[0]], low, high]), np.zeros(3, dtype=bool)).to_pylist()
+            ends = self.arrow(np.stack([low, high]), np.zeros(2, dtype=bool)).to_pylist()
+            first = given[bad[0].item()].as_py()
             raise DataError(
-                f"{shown[0]!r} lies outside the training range [{shown[1]!r}, {shown[2]!r}]; "
+                f"{first!r} lies outside the training range [{ends[0]!r}, {ends[1]!r}]; "
                 "clamp it or train with such rows"
             )
 

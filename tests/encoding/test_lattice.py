@@ -77,3 +77,9 @@ def test_step_is_the_greatest_common_divisor(values):
 
 def test_step_of_many_values():
     assert common_step(np.arange(0, 10**7, 25)) == 25
+
+
+@pytest.mark.parametrize("decimals", range(7))
+def test_numbers_too_large_for_the_lattice_stay_at_its_ends(decimals):
+    points = to_lattice(np.array([-1e308, -1e20, 1e20, 1e308]), decimals)
+    assert points.tolist() == [-(2**62)] * 2 + [2**62] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from decimal import Decimal
 
@@ -167,6 +168,18 @@ def test_values_outside_name_column_value_and_range():
         encoder.encode(pa.array([1.0, 99.5]))
     (values,) = encoder.intervals(pa.array([99.5]), clamp=True)
     assert encoder.decode([values.lower + values.width / 2], np.zeros(1)).to_pylist() == [24.75]
+
+
+@pytest.mark.parametrize("value", [1e17, 1e300, -1e300, 99.501])
+@pytest.mark.parametrize("steps", [5, 100], ids=["codes", "pieces"])
+def test_floats_far_outside_are_named_as_they_are_or_clamped_to_the_nearer_end(value, steps):
+    encoder = NumberEncoder.fit("amount", "number", pa.array(np.arange(steps * 20) % steps / 4))
+    with pytest.raises(DataError, match=re.escape(f"column 'amount': {value!r} lies outside")):
+        encoder.encode(pa.array([value]))
+    (far,) = encoder.encode(pa.array([value]), clamp=True)
+    (end,) = encoder.encode(pa.array([0.0 if value < 0 else (steps - 1) / 4]))
+    for name, values in vars(end).items():
+        np.testing.assert_array_equal(getattr(far, name), values)
 
 
 def test_codes_outside_are_refused_or_clamped():
