@@ -17,8 +17,10 @@ from fingan.config import LessEqual
 from fingan.encoding import exchange
 from fingan.encoding.base import AnyArray, ColumnEncoder, FieldSpec, Values, missing_of, one_chunk
 from fingan.encoding.calendar import ticks_of
+from fingan.encoding.lattice import Lattice, common_step
 from fingan.encoding.levels import NumericLevels
 from fingan.encoding.number import NumberEncoder
+from fingan.encoding.pieces import Pieces
 from fingan.encoding.temporal import TemporalEncoder
 from fingan.errors import ConditionError, ConfigError
 from fingan.rng import numpy_generator
@@ -47,11 +49,13 @@ class Support:
         keys: ascending sort keys of about `_GRID` values of even weight, with both extremes.
         type: Arrow type of the column.
         nullable: whether null occurs.
+        lattice: where the column's values lie, None where they lie anywhere.
     """
 
     keys: Values
     type: pa.DataType
     nullable: bool
+    lattice: Lattice | None = None
 
     @classmethod
     def of(cls, encoder: ColumnEncoder) -> Support:
@@ -65,7 +69,8 @@ class Support:
         decoded = encoder.decode(fields, uniforms[0])
         keys, missing = sort_keys(encoder.column, decoded)
         extremes, nullable = _extremes(encoder)
-        return cls(np.sort(np.concatenate([keys[~missing], extremes])), decoded.type, nullable)
+        keys = np.sort(np.concatenate([keys[~missing], extremes]))
+        return cls(keys, decoded.type, nullable, _lattice(encoder))
 
     def rank(self, keys: Values) -> Values:
         """Return the share of the column below each key [B], in [0, 1]."""
@@ -74,7 +79,8 @@ class Support:
     def draw(self, rank: Values, floor: Values, ceiling: Values) -> tuple[Values, Bool]:
         """Return keys [B] at `rank` within [floor, ceiling], and where there is one.
 
-        Between two values of the column, the floor itself is taken.
+        Between two of `keys` the least value of the column's lattice is taken, or the floor
+        itself where the ceiling is below that.
         """
         first = np.searchsorted(self.keys, floor, side="left")
         count = np.searchsorted(self.keys, ceiling, side="right") - first
@@ -84,6 +90,9 @@ class Support:
         top = max(self.keys.size - 1, 0)
         drawn = np.where(inside, self.keys[np.minimum(pick, top)], floor) if self.keys.size else floor
         squeezed = (floor <= ceiling) & (first > 0) & (first <= top)
+        if self.lattice is not None and (rows := np.flatnonzero(squeezed & ~inside)).size:
+            raised = self.lattice.at_least(floor[rows])
+            drawn[rows] = np.where(raised <= ceiling[rows], raised, floor[rows])
         return drawn, inside | squeezed
 
     def after(self, keys: Values) -> Values:
@@ -134,6 +143,25 @@ def _extremes(encoder: ColumnEncoder) -> tuple[Values, bool]:
     known = form.values if isinstance(form, NumericLevels) else np.append(form.low[:1], form.high[-1:])
     values = encoder.arrow(known, np.zeros(known.size, dtype=np.bool_))
     return sort_keys(encoder.column, values)[0], form.missing > 0
+
+
+def _lattice(encoder: ColumnEncoder) -> Lattice | None:
+    """Return the lattice of an encoder's values."""
+    if isinstance(encoder, TemporalEncoder):
+        ticks = encoder.ticks
+        if ticks is None or ticks.step is None:
+            return None
+        return Lattice(int(ticks.minimum), ticks.step, 0, np.dtype(np.int64))
+    if not isinstance(encoder, NumberEncoder) or encoder.decimals is None:
+        return None
+    form = encoder.form
+    floats = pa.types.is_floating(encoder.type)
+    dtype = np.dtype(encoder.type.to_pandas_dtype() if floats else np.int64)
+    if isinstance(form, Pieces):
+        return None if form.step is None else Lattice(int(form.minimum), form.step, encoder.decimals, dtype)
+    if not form.values.size:
+        return None
+    return Lattice(int(form.values[0]), common_step(form.values), encoder.decimals, dtype)
 
 
 def order_rules(rules: Sequence[LessEqual]) -> list[LessEqual]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fingan.types import Float64, Int64
@@ -14,6 +16,45 @@ _ROUNDED_INTEGER = 2.0**43
 _ROUNDING = 4 * 2.0**-52
 _GLANCE = 4096
 _GCD_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The values that a column may take: origin + n * step with n >= 0, as they are or over 10^decimals.
+
+    Attributes:
+        origin: the least point.
+        step: distance of neighbours, at least 1.
+        decimals: of a column of floats.
+        dtype: of the column's values.
+    """
+
+    origin: int
+    step: int
+    decimals: int
+    dtype: np.dtype[np.generic]
+
+    def at_least(self, values: np.ndarray) -> np.ndarray:
+        """Return the least value of the lattice at or above each of [B], none of which is below the origin.
+
+        Args:
+            values: [B] int64, or float64 for a column of floats; so is the result.
+        """
+        if values.dtype == np.int64:
+            return self._round_up(values)
+        points = to_lattice(values, self.decimals)
+        return self._floats(self._round_up(points + (self._floats(points) < values)))
+
+    def _round_up(self, points: Int64) -> Int64:
+        # Without sign, since the distance of two int64 may not be one.
+        origin, step = np.int64(self.origin).view(np.uint64), np.uint64(self.step)
+        offset = points.view(np.uint64) - origin
+        short = (step - offset % step) % step
+        up: Int64 = (origin + offset + short).view(np.int64)
+        return up
+
+    def _floats(self, points: Int64) -> Float64:
+        return from_lattice(points, self.decimals).astype(self.dtype).astype(np.float64)
 
 
 def decimals_of(values: Float64, single: bool) -> int | None:

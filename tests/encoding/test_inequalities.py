@@ -140,6 +140,55 @@ def test_values_squeezed_between_given_ones():
     assert made["b"].to_pylist() == [2100] * 3
 
 
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.decimal128(12, 2)], ids=str)
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_value_between_given_ones_is_on_its_lattice_where_there_is_room(kind, strict):
+    # Multiples of 4 up to 400,000: the grid has few of them. The others have cents where they can.
+    def typed(values):
+        return pa.array([f"{v:.2f}" for v in values]).cast(kind) if kind != pa.int64() else pa.array(values)
+
+    r, sign = numpy_generator(5, "squeezed"), "<" if strict else "<="
+    b = r.integers(1000, 100_000, 5000) * 4
+    part = 0 if kind == pa.int64() else r.integers(0, 100, 5000) / 100
+    table = pa.table({"a": typed(b - 1 - part), "b": typed(b), "c": typed(b + 1 + part)})
+    encoder, _ = fitted(table, f"a {sign} b", f"b {sign} c")
+    starts = 4 * r.permutation(99_000)[:200] + 4000
+    everywhere = np.ones(starts.size, dtype=bool)
+    for again in (encoder, reloaded(encoder)):
+        given = {"a": (everywhere, typed(starts + 1)), "c": (everywhere, typed(starts + 5))}
+        assert numbers(anything(again, 200, given=given)["b"]).tolist() == (starts + 4).tolist()
+        given["c"] = (everywhere, typed(starts + 3))
+        made = numbers(anything(again, 200, given=given)["b"])
+        assert (made >= starts + 1).all()
+        assert (made <= starts + 3).all()
+
+
+def test_cents_are_not_carried_into_a_column_of_whole_numbers():
+    r = numpy_generator(6, "squeezed")
+    a = np.round(r.uniform(10_000, 200_000, 5000), 2)
+    b = np.floor(a) + r.integers(1, 5000, 5000)
+    encoder, _ = fitted(pa.table({"a": a, "b": b, "c": b + r.integers(1, 5000, 5000)}), "a < b", "b < c")
+    known = np.ones(1, dtype=bool)
+    given = {"a": (known, pa.array([110010.37])), "c": (known, pa.array([110013.0]))}
+    assert anything(encoder, 1, given=given)["b"].to_pylist() == [110011.0]
+
+
+def test_moments_squeezed_between_given_ones_keep_to_the_column_s_hours():
+    r = numpy_generator(7, "hours")
+    hours = np.sort(r.integers(0, 10**6, (3, 4000)), axis=0)
+    kind = pa.timestamp("us", "Europe/Paris")
+    table = pa.table({n: pa.array(h * 3_600_000_000).cast(kind) for n, h in zip("abc", hours, strict=True)})
+    encoder, _ = fitted(table, "a <= b", "b <= c")
+    known = np.ones(1, dtype=bool)
+    start = 500_000 * 3_600_000_000
+    for shift, expected in ((1, 3_600_000_000), (0, 0)):
+        ends = (("a", start + shift), ("c", start + 3_600_000_000 + 5))
+        given = {name: (known, pa.array([value]).cast(kind)) for name, value in ends}
+        made = anything(encoder, 1, given=given)["b"].cast(pa.int64()).to_pylist()
+        assert made[0] >= start + expected
+        assert made[0] % 3_600_000_000 == 0
+
+
 def test_given_values_in_conflict():
     encoder, _ = fitted(ordered(pa.int64(), 3), "a <= b", "b <= c")
     known = np.ones(2, dtype=bool)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingan.encoding.lattice import common_step, decimals_of, from_lattice, to_lattice
+from fingan.encoding.lattice import Lattice, common_step, decimals_of, from_lattice, to_lattice
 from fingan.rng import numpy_generator
 
 
@@ -83,3 +83,30 @@ def test_step_of_many_values():
 def test_numbers_too_large_for_the_lattice_stay_at_its_ends(decimals):
     points = to_lattice(np.array([-1e308, -1e20, 1e20, 1e308]), decimals)
     assert points.tolist() == [-(2**62)] * 2 + [2**62] * 2
+
+
+@given(st.data(), st.integers(-(2**63), 2**63 - 1), st.integers(1, 10**6))
+def test_the_next_point_of_a_lattice_of_integers(data, origin, step):
+    count = (2**63 - 1 - origin) // step
+    lattice = Lattice(origin, step, 0, np.dtype(np.int64))
+    value = data.draw(st.integers(origin, origin + count * step))
+    (found,) = lattice.at_least(np.array([value])).tolist()
+    assert value <= found < value + step
+    assert (found - origin) % step == 0
+
+
+@given(
+    st.integers(-(10**6), 10**6),
+    st.integers(1, 500),
+    st.integers(0, 4),
+    st.floats(0, 10**6),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_the_next_point_of_a_lattice_of_floats(origin, step, decimals, beyond, dtype):
+    lattice = Lattice(origin, step, decimals, np.dtype(dtype))
+    points = origin + step * np.arange(2 + int(beyond) // step)
+    values = from_lattice(points, decimals).astype(dtype).astype(np.float64)
+    value = np.clip((origin + beyond) / 10.0**decimals, values[0], values[-1])
+    (found,) = lattice.at_least(np.array([value]))
+    assert found == values[np.searchsorted(values, value)]
+    np.testing.assert_array_equal(lattice.at_least(values), values)
