@@ -72,13 +72,16 @@ def _moment(value: Any, kind: pa.DataType) -> pa.Scalar:
         raise TypeError("neither text nor a date")
     if not isinstance(value, datetime.datetime):
         value = datetime.datetime(value.year, value.month, value.day)
-    if pa.types.is_date(kind) and value.time() != datetime.time():
+    # What a pandas Timestamp holds beyond a datetime; all others reach years that nanoseconds do not.
+    nanoseconds = getattr(value, "nanosecond", 0)
+    unit = "ns" if nanoseconds else "us"
+    if pa.types.is_date(kind) and (value.time() != datetime.time() or nanoseconds):
         raise ValueError("a time of day")
     if value.tzinfo is not None:
         if zone is None:
             raise ValueError("the column has no time zone")
-        return pa.scalar(value, pa.timestamp("us", "UTC")).cast(kind)
-    plain = pa.scalar(value, pa.timestamp("us"))
+        return pa.scalar(value, pa.timestamp(unit, "UTC")).cast(kind)
+    plain = pa.scalar(value, pa.timestamp(unit))
     return plain.cast(kind) if zone is None else _in_zone(plain, zone).cast(kind)
 
 

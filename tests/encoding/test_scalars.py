@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -13,6 +14,7 @@ from fingan.encoding.scalars import read_scalar
 from fingan.errors import ConditionError
 
 PARIS = pa.timestamp("us", "Europe/Paris")
+FINE = pd.Timestamp("2020-01-01 10:00:00.123456789")
 WINTER = dt.datetime(2020, 1, 1, 9, tzinfo=dt.UTC)
 
 
@@ -41,6 +43,16 @@ WINTER = dt.datetime(2020, 1, 1, 9, tzinfo=dt.UTC)
         ("2020-01-01T09:00Z", PARIS, WINTER),
         (dt.datetime(2020, 1, 1, 10), PARIS, WINTER),
         (WINTER, PARIS, WINTER),
+        (FINE, pa.timestamp("ns"), FINE),
+        (
+            FINE.tz_localize("Europe/Paris"),
+            pa.timestamp("ns", "Europe/Paris"),
+            FINE.tz_localize("Europe/Paris"),
+        ),
+        (FINE, pa.timestamp("ns", "Europe/Paris"), FINE.tz_localize("Europe/Paris")),
+        (FINE.floor("us"), pa.timestamp("us"), FINE.floor("us")),
+        (pa.scalar(FINE.value, pa.timestamp("ns")), pa.timestamp("ns"), FINE),
+        (dt.datetime(9999, 12, 31), pa.timestamp("us"), dt.datetime(9999, 12, 31)),
         (pa.scalar(3), pa.int64(), 3),
         (None, pa.date32(), None),
         (float("nan"), pa.float64(), None),
@@ -70,6 +82,10 @@ def test_read(value, kind, wanted):
         ("soon", pa.timestamp("us")),
         ("soon", PARIS),
         (dt.datetime(2020, 1, 1, 5), pa.date32()),
+        (FINE, pa.timestamp("us")),
+        (FINE, pa.timestamp("s")),
+        (FINE.tz_localize("Europe/Paris"), PARIS),
+        (pd.Timestamp("2020-01-01") + pd.Timedelta(1, "ns"), pa.date32()),
         (WINTER, pa.timestamp("us")),
         ([1], pa.int64()),
         ({}, pa.float64()),
