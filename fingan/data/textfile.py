@@ -115,7 +115,7 @@ def _kept_as_text(file: _File, table: pa.Table, known: set[str]) -> list[str]:
     if not whole:
         return times
     texts = file.parse(dict.fromkeys(whole, pa.string()), only=whole)
-    return times + [name for name in whole if _loses_digits(texts.column(name), table.column(name).type)]
+    return times + [name for name in whole if _loses_digits(texts.column(name), table.column(name))]
 
 
 def _is_huge_whole(column: pa.ChunkedArray) -> bool:
@@ -125,11 +125,12 @@ def _is_huge_whole(column: pa.ChunkedArray) -> bool:
     return largest is not None and largest >= _EXACT_IN_FLOAT
 
 
-def _loses_digits(texts: pa.ChunkedArray, type_: pa.DataType) -> bool:
-    if pt.is_integer(type_):
+def _loses_digits(texts: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
+    if pt.is_integer(numbers.type):
         return bool(pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0[0-9]")).as_py())
-    digits = pc.match_substring_regex(texts, r"^\s*[+-]?[0-9]*\s*$")
-    return bool(pc.all(digits).as_py())
+    # `NA` and the like are no digits, but no reason to round the others either.
+    present = texts.filter(pc.is_valid(numbers))
+    return bool(pc.all(pc.match_substring_regex(present, r"^\s*[+-]?[0-9]+\s*$")).as_py())
 
 
 def _empty_to_null(table: pa.Table) -> pa.Table:

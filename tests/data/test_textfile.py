@@ -92,6 +92,13 @@ def test_digits_that_a_number_would_not_keep_stay_text(tmp_path: Path, values: l
     assert table.schema.field("b").type == pa.int64()
 
 
+@pytest.mark.parametrize("missing", ["NA", "null", "NaN", "#N/A"])
+def test_a_missing_value_among_long_account_numbers_costs_no_digit(tmp_path: Path, missing: str) -> None:
+    values = ["12345678901234567890", missing, "12345678901234567891", ""]
+    table = read(tmp_path, "a,b\n" + "".join(f"{v},1\n" for v in values))
+    assert table.column("a").to_pylist() == [v if v else None for v in values]
+
+
 @pytest.mark.parametrize(
     ("values", "type_"),
     [
