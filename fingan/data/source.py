@@ -25,6 +25,8 @@ from fingan.errors import DataError
 
 _NO_NAME = "table"
 _NAME_LENGTH = 64
+# What ends a stream: since Arrow 0.15, and before.
+_STREAM_ENDS = (b"\xff\xff\xff\xff\x00\x00\x00\x00", b"\x00\x00\x00\x00")
 _FILE_ERRORS = (pa.ArrowException, OSError, UnicodeError)
 
 
@@ -112,4 +114,17 @@ def _read_arrow(location: Location) -> pa.Table:
     with location.filesystem.open_input_file(location.path) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
-        return ipc.open_file(file).read_all() if is_file else ipc.open_stream(file).read_all()
+        return ipc.open_file(file).read_all() if is_file else _read_stream(file)
+
+
+def _read_stream(file: pa.NativeFile) -> pa.Table:
+    """Read the stream format, whose reader takes the end of a file for the end of the table."""
+    reader = ipc.open_stream(file)
+    batches, end = [], file.tell()
+    for batch in reader:
+        batches.append(batch)
+        end = file.tell()
+    file.seek(end)
+    if not file.read(len(_STREAM_ENDS[0])).startswith(_STREAM_ENDS):
+        raise DataError("the file is cut short, no end marker; write it anew, or in the Arrow file format")
+    return pa.Table.from_batches(batches, reader.schema)

@@ -186,6 +186,31 @@ def test_a_torn_parquet_file_is_a_clear_error(tmp_path: Path) -> None:
             read_table(path)
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_stream_that_is_cut_short_anywhere_is_a_clear_error(tmp_path: Path, legacy: bool) -> None:
+    # The last buffer looks like an end marker; the words of the second batch are replaced.
+    table = pa.table({"w": pa.array(["x", "y"]).dictionary_encode(), "n": pa.array([-1, 0], pa.int32())})
+    more = pa.table({"w": pa.array(["z", "u"]).dictionary_encode(), "n": pa.array([-1, 0], pa.int32())})
+    path = tmp_path / "t.arrow"
+    options = ipc.IpcWriteOptions(use_legacy_format=legacy)
+    with ipc.new_stream(path, table.schema, options=options) as writer:
+        writer.write_table(table)
+        writer.write_table(more)
+    whole = path.read_bytes()
+    assert read_table(path).to_pydict() == {"w": ["x", "y", "z", "u"], "n": [-1, 0, -1, 0]}
+    messages = []
+    for keep in range(len(whole)):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(DataError, match=re.escape(repr(str(path)))) as error:
+            read_table(path)
+        messages.append(str(error.value))
+    wanted = (
+        f"{str(path)!r}: the file is cut short, no end marker; write it anew, or in the Arrow file format"
+    )
+    # After the schema, and after each batch and dictionary.
+    assert messages.count(wanted) == 5
+
+
 def test_an_empty_folder_and_an_empty_path(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no \.parquet file"):
         read_table(tmp_path)
