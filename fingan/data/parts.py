@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -23,6 +25,9 @@ BLOCK_ROWS = 131_072
 """Rows that are held at once, however long a row group is."""
 
 _FOOTERS_AT_ONCE = 16
+_NO_KEY = "__HIVE_DEFAULT_PARTITION__"
+_WHOLE_KEY = re.compile(r"-?(0|[1-9][0-9]*)")
+_INT32_MAX = (1 << 31) - 1
 _ERRORS = (pa.ArrowException, OSError, UnicodeError)
 
 
@@ -95,12 +100,15 @@ class PartedTable:
             raise DataError(f"cannot read {part.path!r}: {reason(error)}") from error
 
     def _whole(self, batch: pa.RecordBatch, part: Part) -> pa.Table:
-        """Return the batch with the columns that its folders name, in the types of the whole."""
-        table = pa.Table.from_batches([batch])
-        for name, value in part.keys:
-            filled = pa.repeat(pa.scalar(value), len(table)).cast(self.schema.field(name).type)
-            table = table.append_column(name, filled)
-        return table.select(self.schema.names).cast(self.schema)
+        """Return the batch in the types of the whole; what folders say goes before what the file says."""
+        keys = dict(part.keys)
+        columns = [
+            pa.repeat(pa.scalar(keys[field.name]), len(batch)).cast(field.type)
+            if field.name in keys
+            else batch[field.name]
+            for field in self.schema
+        ]
+        return pa.Table.from_arrays(columns, names=self.schema.names).cast(self.schema)
 
 
 def open_parts(source: object) -> PartedTable | None:
@@ -135,7 +143,8 @@ def open_parts(source: object) -> PartedTable | None:
 def parquet_dataset(location: Location) -> ds.Dataset:
     """Return the Parquet file or the files of a folder, in the order of their names.
 
-    `key=value` folders are columns.
+    `key=value` folders are columns, and go before columns of the same name in the files. Keys are
+    whole numbers where nothing of their texts is lost so (`7`, not `007`), and text elsewhere.
 
     Raises:
         DataError: there is no such file, none in the folder, or files of different columns.
@@ -151,11 +160,12 @@ def parquet_dataset(location: Location) -> ds.Dataset:
     )
     if not paths:
         raise DataError("the folder holds no .parquet file")
+    own = ds.dataset(paths[:1], filesystem=location.filesystem, format="parquet").schema
     data = ds.dataset(
         paths,
         filesystem=location.filesystem,
         format="parquet",
-        partitioning=ds.partitioning(flavor="hive"),
+        partitioning=ds.partitioning(_key_schema(paths, location.path, own), flavor="hive"),
         partition_base_dir=location.path,
     )
     fragments = list(data.get_fragments())
@@ -171,6 +181,27 @@ def parquet_dataset(location: Location) -> ds.Dataset:
             )
         first = fragment.physical_schema
     return data
+
+
+def _key_schema(paths: Sequence[str], root: str, own: pa.Schema) -> pa.Schema:
+    """Return the columns that folders below `root` name; those of the files keep the type they have there."""
+    texts: dict[str, set[str]] = {}
+    for path in paths:
+        for folder in path[len(root) :].split("/")[:-1]:
+            name, equals, text = folder.partition("=")
+            if equals:
+                texts.setdefault(unquote(name), set()).add(unquote(text))
+    return pa.schema(
+        [
+            (name, own.field(name).type if name in own.names else _key_type(found - {_NO_KEY}))
+            for name, found in texts.items()
+        ]
+    )
+
+
+def _key_type(texts: Collection[str]) -> pa.DataType:
+    whole = bool(texts) and all(_WHOLE_KEY.fullmatch(text) for text in texts)
+    return pa.int32() if whole and all(abs(int(text)) <= _INT32_MAX for text in texts) else pa.string()
 
 
 def _is_parquet(path: str, root: str) -> bool:

@@ -125,6 +125,54 @@ def test_folders_that_name_values_give_the_columns_that_read_table_gives(tmp_pat
     assert whole(table).schema == read.schema
 
 
+def write_key(folder: Path, key: str, file: pa.Table) -> None:
+    (folder / key).mkdir(parents=True)
+    pq.write_table(file, folder / key / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["01234", "98765"], ["01234", "98765"]),
+        (["-007", "3"], ["-007", "3"]),
+        (["0", "-98765"], [0, -98765]),
+        (["2147483648", "1"], ["2147483648", "1"]),
+        (["__HIVE_DEFAULT_PARTITION__", "08"], [None, "08"]),
+        (["__HIVE_DEFAULT_PARTITION__", "8"], [None, 8]),
+    ],
+)
+def test_folders_keep_the_leading_zeros_of_their_values(
+    tmp_path: Path, texts: list[str], values: list[object]
+) -> None:
+    for number, text in enumerate(texts):
+        write_key(tmp_path, f"k%20y={text}/n={number}", pa.table({"a": [text]}))
+    read = read_table(tmp_path)
+    found = {row["a"]: (row["k y"], row["n"]) for row in read.to_pylist()}
+    assert found == {text: (value, n) for n, (text, value) in enumerate(zip(texts, values, strict=True))}
+    assert whole(opened(tmp_path)).equals(read)
+
+
+OWN = {
+    "text": (["x", "y"], pa.string()),
+    "digits": (["01", "22"], pa.string()),
+    "int32": ([1, 2], pa.int32()),
+    "int64": ([1, 2], pa.int64()),
+    "contradicting": ([3, 4], pa.int64()),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_a_column_of_folders_and_of_files_is_what_the_folders_say(tmp_path: Path, case: str) -> None:
+    values, type_ = OWN[case]
+    for number, value in enumerate(values):
+        own = pa.array([9 if case == "contradicting" else value], type_)
+        write_key(tmp_path, f"k={value}", pa.table({"a": [number], "k": own, "b": [0.5]}))
+    table, read = opened(tmp_path), read_table(tmp_path)
+    assert read.to_pydict() == {"a": [0, 1], "k": values, "b": [0.5, 0.5]}
+    assert read.schema.field("k").type == type_
+    assert whole(table).equals(read)
+
+
 def test_a_part_and_its_table_travel(tmp_path: Path) -> None:
     table = opened(write(tmp_path, [5, 6]))
     again = pickle.loads(pickle.dumps(table))
