@@ -14,6 +14,7 @@ from fingan.data.kinds import check_zone, family, remedy
 from fingan.errors import DataError
 
 _INT64_MAX = (1 << 63) - 1
+_DECIMAL_REMEDY = "cast it to decimal128 of at most 18 digits, or to double"
 
 
 def check_names(names: Sequence[Any]) -> None:
@@ -82,6 +83,7 @@ def clean_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     Raises:
         DataError: names the column, the type or value with its row (from 1), and the remedy.
     """
+    given = column.type
     try:
         column.validate(full=True)
         column = _usual_type(column)
@@ -89,9 +91,15 @@ def clean_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     except pa.ArrowNotImplementedError as error:
         raise DataError(f"column {name!r} has type {column.type}; {remedy(column.type)}") from error
     except pa.ArrowException as error:
+        if pt.is_decimal(column.type):
+            raise DataError(f"column {name!r} has type {column.type}: {error}; {_DECIMAL_REMEDY}") from error
         raise DataError(
             f"column {name!r} is damaged or out of range: {error}; write the file anew"
         ) from error
+    if pt.is_decimal(column.type) and column.type.scale > column.type.precision:
+        raise DataError(
+            f"column {name!r} has type {given}, of more digits after the point than fit; {_DECIMAL_REMEDY}"
+        )
     if family(column.type) is None:
         raise DataError(f"column {name!r} has type {column.type}; {remedy(column.type)}")
     try:

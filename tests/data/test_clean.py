@@ -16,6 +16,7 @@ from fingan.data.clean import clean
 from fingan.errors import DataError
 
 INF = float("inf")
+CAST_DECIMAL = "; cast it to decimal128 of at most 18 digits, or to double"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,15 @@ def test_columns_take_the_usual_type(array: pa.Array, type_: pa.DataType) -> Non
         (pa.array([decimal.Decimal(2**63)], pa.decimal128(38, 0)), "more than 18 digits"),
         (pa.array([decimal.Decimal("-9999999999999999.99")], pa.decimal128(20, 2)), None),
         (pa.array([decimal.Decimal("-999999999999999999.99")], pa.decimal128(20, 2)), "more than 18 digits"),
-        (pa.array([decimal.Decimal(10) ** 40], pa.decimal256(50, 0)), "out of range"),
+        (
+            pa.array([decimal.Decimal(10) ** 40], pa.decimal256(50, 0)),
+            "type decimal256(50, 0): Decimal value",
+        ),
+        (pa.array([decimal.Decimal("123456789012.5")], pa.decimal256(76, 30)), "type decimal256(76, 30): "),
+        (pa.array([decimal.Decimal("123456789012.5")], pa.decimal256(76, 30)), CAST_DECIMAL),
+        (pa.array([decimal.Decimal(0)], pa.decimal256(76, 50)), "type decimal256(76, 50), of more digits"),
+        (pa.array([None], pa.decimal256(76, 50)), CAST_DECIMAL),
+        (pa.array([decimal.Decimal("1E-8")], pa.decimal128(5, 10)), CAST_DECIMAL),
         (pa.array([b"\xff"]).view(pa.string()), "damaged"),
     ],
 )
