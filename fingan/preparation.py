@@ -81,7 +81,7 @@ def read_training_rows(source: object, config: Config) -> tuple[pa.Table, TableS
         DataError: a table that cannot be read or differs from its schema.
     """
     given = _given_schema(config)
-    return _in_schema(read_table(source, given), given, config)
+    return _in_schema(read_table(source, given, drop_extra=True), given, config)
 
 
 def _given_schema(config: Config) -> TableSchema | None:
@@ -89,6 +89,12 @@ def _given_schema(config: Config) -> TableSchema | None:
         raise NotAvailable("price series (kind: series) are not available yet; tables are")
     path = config.data.schema_path
     return None if path is None else TableSchema.read(path)
+
+
+def _kept(parts: PartedTable, config: Config) -> PartedTable:
+    """Return the parts without the columns that a user has struck from the schema."""
+    given = _given_schema(config)
+    return parts if given is None else parts.select(given.kept(parts.schema.names))
 
 
 def _in_schema(table: pa.Table, given: TableSchema | None, config: Config) -> tuple[pa.Table, TableSchema]:
@@ -162,6 +168,7 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
             f"{parts.rows:,} rows of {len(parts.schema.names)} columns are more than data.in_memory allows; "
             "train with `fingan train` or Synthesizer.fit, or raise data.in_memory"
         )
+    parts = _kept(parts, config)
     known = survey(parts, config.seed, each)
     encoder, sample = _fitted(known, config)
     # A place in the sample's order says what a row is for: first the validation's, then training's.
@@ -213,7 +220,7 @@ def inspect(source: object, config: Config) -> Json:
     """
     parts = large_parts(source, config)
     if parts is not None:
-        known = survey(parts, config.seed, in_turn)
+        known = survey(_kept(parts, config), config.seed, in_turn)
         encoder, table = _fitted(known, config)
         held = _held_of(parts, config)
         _check_batch(parts.rows - held, parts.rows, config)

@@ -110,13 +110,13 @@ class Synthesizer:
             holdout: real rows that were not trained on, for utility and memorisation.
             seed: of sample and metrics.
         """
-        from fingan.data import conform, read_table
+        from fingan.data import read_conformed
         from fingan.evaluation import evaluate
 
         if self._real is None:
             raise UserError("evaluate needs the training rows; call fit(table) in this process first")
         schema = self.generator.schema
-        held = None if holdout is None else conform(read_table(holdout, schema), schema, drop_extra=True)
+        held = None if holdout is None else read_conformed(holdout, schema)
         synthetic = self.generator.sample(self._real.num_rows, seed=seed)
         data = self.config.data
         return evaluate(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fingan.data import infer_schema
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, DataError
 from fingan.preparation import inspect, large_parts, prepare
@@ -74,3 +76,20 @@ def test_a_synthesizer_is_fitted_on_a_folder(folder, monkeypatch, tmp_path):
     pairs = set(zip(table()["town"].to_pylist(), table()["region"].to_pylist(), strict=True))
     assert set(zip(sample["town"], sample["region"], strict=True)) <= pairs
     assert not list(tmp_path.glob("fingan-rows-*")), "encoded rows are left behind"
+
+
+@pytest.mark.parametrize("most", [10, 1_000_000])
+def test_a_column_struck_from_the_schema_may_hold_anything(tmp_path, most):
+    whole = table()
+    schema = tmp_path / "schema.yaml"
+    schema.write_text(infer_schema(whole, "label").to_yaml())
+    folder = write(tmp_path / "data", whole.append_column("junk", pa.array([math.inf] * ROWS)))
+    settings = config(f"data.in_memory={most}", f"data.schema={schema}")
+    assert inspect(folder, settings)["columns"] == 8
+    assert prepare(folder, settings, tmp_path / "rows").schema.names == tuple(whole.column_names)
+    with pytest.raises(DataError, match="column 'junk': value inf in row 1"):
+        inspect(folder, config(f"data.in_memory={most}"))
+    schema.write_text(schema.read_text().replace("name: amount", "name: amounts"))
+    folder = write(tmp_path / "other", whole)
+    with pytest.raises(DataError, match=r"missing: 'amounts' .*Did you mean 'amount'"):
+        inspect(folder, settings)

@@ -32,7 +32,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int:
     """Measure a published generator against real rows."""
-    from fingan.data import conform, read_table
+    from fingan.data import read_conformed
     from fingan.evaluation import evaluate as measure
     from fingan.evaluation import read_gates
     from fingan.generator import load
@@ -44,8 +44,8 @@ def evaluate(
     ref = store.resolve(model)
     generator = load(store.fetch(ref))
     schema, data = generator.schema, generator.config.data
-    train = conform(read_table(real, schema), schema, drop_extra=True)
-    held = None if holdout is None else conform(read_table(holdout, schema), schema, drop_extra=True)
+    train = read_conformed(real, schema)
+    held = None if holdout is None else read_conformed(holdout, schema)
     console.stage(f"sampling {train.num_rows:,} rows of {ref}")
     report = measure(
         train,

@@ -7,7 +7,7 @@ from fingan.data.infer import infer_schema
 from fingan.data.kinds import ColumnKind
 from fingan.data.schema import ColumnSpec, TableSchema
 from fingan.data.sink import Sink, open_sink
-from fingan.data.source import data_name, read_table
+from fingan.data.source import data_name, read_conformed, read_table
 from fingan.data.split import split_rows
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "infer_schema",
     "open_sink",
     "range_notes",
+    "read_conformed",
     "read_table",
     "require_rows",
     "split_rows",

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -77,6 +77,11 @@ class PartedTable:
         text = json.dumps([self.schema.to_string(), listed], default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def select(self, names: Sequence[str]) -> PartedTable:
+        """Return the table of these columns alone; the others are not read."""
+        fields = [self.schema.field(name) for name in names]
+        return replace(self, schema=pa.schema(fields, self.schema.metadata))
+
     def read(self, part: Part) -> Iterator[tuple[int, pa.Table]]:
         """Yield the rows of a part, at most `BLOCK_ROWS` at a time, cleaned as `read_table` does.
 
@@ -87,11 +92,12 @@ class PartedTable:
             DataError: names the file, and the column, value and row within the block.
         """
         location = locate(self.source)
-        first = part.first
+        first, keys = part.first, dict(part.keys)
+        columns = [name for name in self.schema.names if name not in keys]
         try:
             with location.filesystem.open_input_file(part.path) as file:
                 data = pq.ParquetFile(file, pre_buffer=False)
-                for batch in data.iter_batches(BLOCK_ROWS, row_groups=[part.group], use_threads=False):
+                for batch in data.iter_batches(BLOCK_ROWS, [part.group], columns, use_threads=False):
                     yield first, clean(self._whole(batch, part))
                     first += batch.num_rows
         except DataError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,11 @@ class TableSchema(BaseModel):
             return TableSchema(version=self.version, strict=self.strict, columns=chosen)
         except ValidationError as error:
             raise ConfigError(f"cannot select columns: {_reasons(error)}") from error
+
+    def kept(self, names: Sequence[str]) -> list[str]:
+        """Return the columns of a table that the schema has; all of them where the table lacks one."""
+        own = set(self.names)
+        return [name for name in names if name in own] if own <= set(names) else list(names)
 
     def arrow(self) -> pa.Schema:
         """Return the Arrow schema that `conform` gives and a generator writes."""

@@ -15,7 +15,8 @@ import pyarrow.fs as pafs
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from fingan.data.clean import clean
+from fingan.data.clean import clean, column_names
+from fingan.data.drift import conform
 from fingan.data.frames import from_pandas
 from fingan.data.location import Location, locate, reason, redact
 from fingan.data.parts import parquet_dataset
@@ -30,7 +31,7 @@ _STREAM_ENDS = (b"\xff\xff\xff\xff\x00\x00\x00\x00", b"\x00\x00\x00\x00")
 _FILE_ERRORS = (pa.ArrowException, OSError, UnicodeError)
 
 
-def read_table(source: object, schema: TableSchema | None = None) -> pa.Table:
+def read_table(source: object, schema: TableSchema | None = None, *, drop_extra: bool = False) -> pa.Table:
     """Return a table from anywhere, in types that fingan holds, missing values as nulls.
 
     Args:
@@ -38,20 +39,32 @@ def read_table(source: object, schema: TableSchema | None = None) -> pa.Table:
             `.ipc`, or of a folder of Parquet files; a pandas DataFrame (without its index); an
             Arrow Table, RecordBatch or RecordBatchReader; or an object with
             `__arrow_c_stream__`, such as a polars DataFrame.
-        schema: the types to read CSV columns in, where they are known; ignored otherwise.
+        schema: the types to read CSV columns in, where they are known.
+        drop_extra: leave out columns that the schema does not have, whatever they hold, unless
+            it has some that the table lacks.
 
     Raises:
         DataError: names the path, column, row and value, and what to do.
     """
+    kept = schema if drop_extra else None
     if not isinstance(source, str | os.PathLike):
-        return clean(_from_memory(source))
+        return clean(_kept(_from_memory(source), kept))
     location = locate(source)
     try:
-        return clean(_from_location(location, schema))
+        return clean(_kept(_from_location(location, schema), kept))
     except DataError as error:
         raise DataError(f"{location.text!r}: {error}") from error
     except _FILE_ERRORS as error:
         raise DataError(f"cannot read {location.text!r}: {reason(error)}") from error
+
+
+def read_conformed(source: object, schema: TableSchema) -> pa.Table:
+    """Return a table in the order and types of the schema; columns that the schema lacks are left out.
+
+    Raises:
+        SchemaMismatch, DataError: see `conform` and `read_table`.
+    """
+    return conform(read_table(source, schema, drop_extra=True), schema, drop_extra=True)
 
 
 def data_name(source: object) -> str:
@@ -68,6 +81,10 @@ def data_name(source: object) -> str:
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     fitting = re.sub(r"[^a-z0-9._-]+", "-", plain).lstrip("._-")[:_NAME_LENGTH].rstrip("._-")
     return fitting or _NO_NAME
+
+
+def _kept(table: pa.Table, schema: TableSchema | None) -> pa.Table:
+    return table if schema is None else table.select(schema.kept(column_names(table)))
 
 
 def _from_memory(source: object) -> pa.Table:

@@ -173,6 +173,17 @@ def test_a_column_of_folders_and_of_files_is_what_the_folders_say(tmp_path: Path
     assert whole(table).equals(read)
 
 
+def test_columns_that_are_not_selected_may_hold_anything(tmp_path: Path) -> None:
+    junk = pa.table({"junk": [math.inf] * 9, "a.b": range(9), "a": range(9), "nested": [[1]] * 9})
+    write_key(tmp_path, "k=7", junk)
+    table = opened(tmp_path)
+    for names in (["k", "a"], ["a.b"], ["k"]):
+        chosen = table.select(names)
+        wanted = {name: [7] * 9 if name == "k" else list(range(9)) for name in names}
+        assert whole(chosen).to_pydict() == wanted
+        assert chosen.fingerprint() != table.fingerprint()
+
+
 def test_a_part_and_its_table_travel(tmp_path: Path) -> None:
     table = opened(write(tmp_path, [5, 6]))
     again = pickle.loads(pickle.dumps(table))

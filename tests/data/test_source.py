@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingan.data import data_name, read_table
-from fingan.errors import DataError
+from fingan.data import data_name, infer_schema, read_conformed, read_table
+from fingan.errors import DataError, SchemaMismatch
 
 TABLE = pa.table(
     {
@@ -112,6 +112,31 @@ def test_files_of_a_folder_that_differ_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": ["x"]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match=re.escape(str(tmp_path))):
         read_table(tmp_path)
+
+
+STRUCK = pa.table({"junk": [1.0, float("inf")], "a": [1, 2], "nested": [[1], [2]], "b": [3, 4]})
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", None])
+def test_a_column_that_the_schema_lacks_may_hold_anything(tmp_path: Path, suffix: str | None) -> None:
+    given = STRUCK if suffix != "csv" else STRUCK.drop_columns("nested")
+    source: object = given if suffix is None else tmp_path / f"t.{suffix}"
+    if suffix is not None:
+        (pq.write_table if suffix == "parquet" else pacsv.write_csv)(given, source)
+    schema = infer_schema(pa.table({"b": [3], "a": [1]}))
+    assert read_table(source, schema, drop_extra=True).to_pydict() == {"a": [1, 2], "b": [3, 4]}
+    assert read_conformed(source, schema).to_pydict() == {"b": [3, 4], "a": [1, 2]}
+    with pytest.raises(DataError, match="column 'junk': value inf in row 2"):
+        read_table(source, schema)
+
+
+def test_a_column_that_the_table_lacks_is_missed_as_before(tmp_path: Path) -> None:
+    schema = infer_schema(pa.table({"amount": [1]}))
+    table = pa.table({"amuont": [1], "b": [2]})
+    with pytest.raises(SchemaMismatch, match=r"missing: 'amount' .*Did you mean 'amuont'"):
+        read_conformed(table, schema)
+    with pytest.raises(DataError, match="both named 'b'"):
+        read_conformed(pa.table([[1], [2], [3]], names=["amount", "b", "b"]), schema)
 
 
 def test_a_url_of_another_file_system() -> None:
