@@ -93,3 +93,20 @@ def test_a_column_struck_from_the_schema_may_hold_anything(tmp_path, most):
     folder = write(tmp_path / "other", whole)
     with pytest.raises(DataError, match=r"missing: 'amounts' .*Did you mean 'amount'"):
         inspect(folder, settings)
+
+
+@pytest.mark.parametrize("most", [0, 1_000_000])
+def test_an_identifier_of_which_one_is_missing_is_neither_learned_nor_kept(tmp_path, most):
+    whole = table()
+    customers = pa.array([None, *whole["customer"].to_pylist()[1:]])
+    folder = write(tmp_path / "data", whole.set_column(0, "customer", customers))
+    settings = config(f"data.in_memory={most}")
+    found = inspect(folder, settings)
+    assert found["identifiers"] == ["customer"]
+    assert "identifier, regenerated: customer" in found["notes"]
+    prepared = prepare(folder, settings, tmp_path / "rows")
+    assert prepared.schema.column("customer").nullable
+    kept = repr(prepared.encoder.state()).encode() + b"".join(
+        array.tobytes() for array in prepared.encoder.state()[1].values()
+    )
+    assert customers[7].as_py().encode() not in kept

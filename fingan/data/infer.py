@@ -25,10 +25,11 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 def infer_schema(table: pa.Table, target: str | None = None) -> TableSchema:
     """Return the schema of a table as `read_table` gives it.
 
-    Identifiers are text columns without nulls whose values are all distinct (from 20 rows on; from
-    1,000 rows on, 98 % distinct), and integer columns whose values are all distinct and which
-    either have the name of an identifier or are a run of 20 or more consecutive numbers. Integers
-    named as a reference (`CUSTOMER_ID`) that come again and again are categories.
+    Identifiers are text columns whose values are all distinct (from 20 values on; from 1,000 on,
+    98 % distinct), and integer columns whose values are all distinct and which either have the
+    name of an identifier or are a run of 20 or more consecutive numbers. Nulls do not count as
+    values; where there are some, 20 values are needed in any case. Integers named as a reference
+    (`CUSTOMER_ID`) that come again and again are categories.
 
     Args:
         table: rows to look at; one is enough.
@@ -73,15 +74,16 @@ def is_identifier(name: str, column: pa.ChunkedArray) -> bool:
         name: column name.
         column: its values; see `infer_schema` for the rule.
     """
-    rows = len(column)
-    if rows < 2 or column.null_count:
+    present = column.drop_null()
+    rows = len(present)
+    if rows < (DISTINCT_AT_LEAST if column.null_count else 2):
         return False
     if pt.is_string(column.type):
-        return _tells_apart(column, rows)
+        return _tells_apart(present, rows)
     if not pt.is_integer(column.type):
         return False
-    run = rows >= DISTINCT_AT_LEAST and _span(column) == rows - 1
-    return (run or has_id_name(name)) and pc.count_distinct(column).as_py() == rows
+    run = rows >= DISTINCT_AT_LEAST and _span(present) == rows - 1
+    return (run or has_id_name(name)) and pc.count_distinct(present).as_py() == rows
 
 
 def _tells_apart(column: pa.ChunkedArray, rows: int) -> bool:
