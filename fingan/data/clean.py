@@ -14,6 +14,7 @@ from fingan.data.kinds import check_zone, family, remedy
 from fingan.errors import DataError
 
 _INT64_MAX = (1 << 63) - 1
+_MOST_TEXT = (1 << 31) - 1
 _DECIMAL_REMEDY = "cast it to decimal128 of at most 18 digits, or to double"
 
 
@@ -86,6 +87,7 @@ def clean_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     given = column.type
     try:
         column.validate(full=True)
+        _check_text(name, column)
         column = _usual_type(column)
         column.validate(full=True)
     except pa.ArrowNotImplementedError as error:
@@ -142,7 +144,7 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _check_values(name: str, column: pa.ChunkedArray) -> None:
-    """Refuse infinities and whole numbers that do not fit 64 signed bits."""
+    """Refuse infinities, whole numbers that do not fit 64 signed bits, and too much text."""
     type_ = column.type
     if pt.is_floating(type_):
         _refuse(
@@ -161,6 +163,20 @@ def _check_values(name: str, column: pa.ChunkedArray) -> None:
         limit = pa.scalar(Decimal(_INT64_MAX).scaleb(-type_.scale), wide)
         beyond = pc.greater(pc.abs(column.cast(wide)), limit)
         _refuse(name, column, beyond, "has more than 18 digits; cast the column to double, or drop it")
+    else:
+        _check_text(name, column)
+
+
+def _check_text(name: str, column: pa.ChunkedArray) -> None:
+    """Refuse more text than Arrow holds in one piece, which is what encoders take."""
+    if not pt.is_string(column.type) and not pt.is_large_string(column.type):
+        return
+    # Lengths are summed only where the bytes, of offsets too, may be too many.
+    if column.nbytes > _MOST_TEXT and pc.sum(pc.binary_length(column)).as_py() > _MOST_TEXT:
+        raise DataError(
+            f"column {name!r} holds more than 2 GiB of text; with Parquet lower data.in_memory, "
+            "for it to be read in parts, or leave the column out"
+        )
 
 
 def _refuse(name: str, column: pa.ChunkedArray, bad: pa.ChunkedArray, why: str) -> None:

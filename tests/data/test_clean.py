@@ -85,6 +85,26 @@ def test_names_that_are_not_utf8() -> None:
         clean(csv.read_csv(pa.py_buffer(b"\xff,b\n1,2\n")))
 
 
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string()])
+def test_more_text_than_one_array_holds_names_column_and_remedy(type_: pa.DataType) -> None:
+    # The chunks share their bytes: 64 MiB are held.
+    chunk = pa.array(["x" * (1 << 26)], type_)
+    fitting = pa.table({"note": pa.chunked_array([chunk] * 31)})
+    assert clean(fitting).num_rows == 31
+    with pytest.raises(DataError, match="column 'note' holds more than 2 GiB of text; with Parquet lower"):
+        clean(pa.table({"note": pa.chunked_array([chunk] * 32)}))
+
+
+def test_text_in_a_dictionary_counts_once_decoded_and_offsets_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingan.data.clean._MOST_TEXT", 90)
+    words = pa.array(["nine char"] * 10)
+    assert words.nbytes > 90
+    assert clean(pa.table({"a": words, "b": words.dictionary_encode()})).num_rows == 10
+    more = pa.array(["nine char"] * 11).dictionary_encode()
+    with pytest.raises(DataError, match="column 'b' holds more than 2 GiB"):
+        clean(pa.table({"b": more}))
+
+
 def test_nan_is_missing() -> None:
     column = clean(pa.table({"a": [1.0, float("nan"), None, -0.0, 5e-324, 1e308]})).column("a")
     assert column.to_pylist() == [1.0, None, None, -0.0, 5e-324, 1e308]
