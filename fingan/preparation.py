@@ -73,6 +73,23 @@ def large_parts(source: object, config: Config) -> PartedTable | None:
     return parts
 
 
+def infer(source: object, config: Config) -> tuple[TableSchema, int]:
+    """Return the schema that a table has by its looks, and how many rows it has.
+
+    Of a table that is too large to be held, a sample and each column's extremes are looked at.
+
+    Raises:
+        ConfigError: the target is not a column.
+        DataError: a table that cannot be read.
+    """
+    parts = large_parts(source, config)
+    if parts is None:
+        table = read_table(source)
+        return infer_schema(table, config.data.target), table.num_rows
+    looked_at = survey(parts, config.seed, in_turn).rows_to_fit()
+    return infer_schema(looked_at, config.data.target), parts.rows
+
+
 def read_training_rows(source: object, config: Config) -> tuple[pa.Table, TableSchema]:
     """Read a table and bring it into the configured or inferred schema.
 

@@ -12,7 +12,7 @@ import pytest
 from fingan.data import infer_schema
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, DataError
-from fingan.preparation import inspect, large_parts, prepare
+from fingan.preparation import infer, inspect, large_parts, prepare
 from fingan.synthesizer import Synthesizer
 from tests.streamed import ROWS, config, sample_only, table, write
 
@@ -62,6 +62,18 @@ def test_a_folder_is_checked_without_training(folder, monkeypatch):
     assert {key: found[key] for key in ("rows", "columns", "identifiers")} == {
         key: held[key] for key in ("rows", "columns", "identifiers")
     }
+
+
+def test_a_schema_is_inferred_without_holding_the_table(folder, monkeypatch):
+    held = infer(folder, config("data.in_memory=1000000"))
+    assert held == (infer_schema(table(), "label"), ROWS)
+    monkeypatch.setattr("fingan.preparation.read_table", None)
+    assert infer(folder, config()) == held
+    # Ranges and nulls are those of all rows, whatever the sample.
+    sample_only(monkeypatch, 300)
+    assert infer(folder, config()) == held
+    with pytest.raises(ConfigError, match="Did you mean 'label'"):
+        infer(folder, config(target="labell"))
 
 
 def test_a_synthesizer_is_fitted_on_a_folder(folder, monkeypatch, tmp_path):

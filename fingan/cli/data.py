@@ -33,7 +33,7 @@ def init(
 ) -> None:
     """Infer the schema of DATA and write it and an editable configuration."""
     from fingan.config import to_yaml
-    from fingan.data import infer_schema, read_table
+    from fingan.preparation import infer
 
     schema_name = "schema.yaml" if output.stem == "fingan" else f"{output.stem}.schema.yaml"
     schema_path = output.with_name(schema_name)
@@ -41,13 +41,12 @@ def init(
     for path in (output, schema_path):
         if path.exists() and not force:
             raise ConfigError(f"{str(path)!r} exists already; remove it, choose another -o, or give --force")
-    table = read_table(data)
-    schema = infer_schema(table, target)
     config = configuration(None, None, data__target=target, data__schema=schema_path.name)
+    schema, rows = infer(data, config)
     _write_all({schema_path: schema.to_yaml(), output: to_yaml(config)})
     kinds = {spec.name: spec.kind for spec in schema.columns}
-    values = {"config": str(output), "schema": str(schema_path), "rows": table.num_rows, "columns": kinds}
-    lines = [f"{table.num_rows:,} rows, {len(kinds)} columns"]
+    values = {"config": str(output), "schema": str(schema_path), "rows": rows, "columns": kinds}
+    lines = [f"{rows:,} rows, {len(kinds)} columns"]
     lines += [f"  {name}: {kind}" for name, kind in kinds.items()]
     Console(as_json).result(values, "\n".join([*lines, f"wrote {output} and {schema_path}"]))
 

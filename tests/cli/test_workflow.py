@@ -14,6 +14,7 @@ from fingan import load
 from fingan.cli import demo
 from fingan.cli.app import run
 from fingan.data import DemoTable
+from fingan.data.parts import open_parts
 from tests.tiny import FLAGS, SETTINGS, arrow, frame
 
 
@@ -71,6 +72,19 @@ def test_init_refuses_to_replace_files_and_unknown_targets(command, tmp_path):
     assert "'label'" in result["error"]["message"]
     assert command("init", "Loans.parquet", "-o", str(tmp_path / "no" / "c.yaml"))[0] == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.schema.yaml", "c.yaml"]
+
+
+def test_init_does_not_hold_a_table_that_comes_in_parts(command, tmp_path, monkeypatch):
+    path = tmp_path / "c.yaml"
+    words = ("init", "Loans.parquet", "--target", "label", "-o", str(path), "--force")
+    assert command(*words)[0] == 0
+    written = (tmp_path / "c.schema.yaml").read_bytes()
+    monkeypatch.setattr("fingan.preparation.large_parts", lambda source, config: open_parts(source))
+    for module in ("fingan.data", "fingan.preparation"):
+        monkeypatch.setattr(f"{module}.read_table", None)
+    code, result, _ = command(*words)
+    assert (code, result["rows"]) == (0, arrow().num_rows)
+    assert (tmp_path / "c.schema.yaml").read_bytes() == written
 
 
 def test_check_without_data_checks_the_configuration(command):
