@@ -56,5 +56,9 @@ def test_ratios_are_taken_round_by_round():
     rates = {"bf16": [300.0, 30.0], "fp32": [150.0, 15.0], plain: [100.0, 10.0], sparse: [110.0, 11.0]}
     text = table([{"what": "rates", "dataset": "adult", "machine": toys.MACHINE, "rates": rates}])
     ours, single, *_ = text.splitlines()[2:]
-    assert "| 3.00 | pass | one, bf16 |" in ours
-    assert "| 1.50 | miss |" in single
+    assert "| 3.00 | 2.73 | pass | one, bf16 |" in ours
+    assert "| 1.50 | 1.36 | miss |" in single
+    # What pays as much of a penalty as the default is what counts.
+    rates[sparse] = [160.0, 16.0]
+    text = table([{"what": "rates", "dataset": "adult", "machine": toys.MACHINE, "rates": rates}])
+    assert "| 3.00 | 1.88 | miss |" in text
