@@ -40,7 +40,8 @@ def test_granularity_is_told_by_the_fine_detector_only():
 
 def test_coarse_keeps_missing_and_categories():
     real, _ = read(
-        pa.table({"x": pa.array([*range(500), None]), "c": ["a"] * 501}), pa.table({"x": [1], "c": ["a"]})
+        pa.table({"x": pa.array([*range(500), None], pa.float64()), "c": ["a"] * 501}),
+        pa.table({"x": [1], "c": ["a"]}),
     )
     cut = coarse(real, real).columns
     assert np.isnan(cut[0].number()[-1])
