@@ -23,7 +23,7 @@ import pyarrow as pa
 from benchmarks.command import parser, seeds
 from benchmarks.datasets import DATASETS
 from benchmarks.measures import PROTOCOL, half_share, measure, permuted
-from benchmarks.quality_tables import table
+from benchmarks.quality_tables import SEEDS, table
 from benchmarks.results import Results, Row
 from benchmarks.runs import settings, train_by_ray
 from fingan.config import Config, SamplingConfig
@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> None:
         if not results.has(**baseline):
             split = DATASETS[name]()
             results.add({**baseline, "metrics": measure(split, permuted(split.train, 0), 0)})
-        for seed in options.seed or seeds(3):
+        for seed in options.seed or seeds(SEEDS):
             key = {
                 "dataset": name,
                 "protocol": PROTOCOL,

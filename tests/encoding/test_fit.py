@@ -380,16 +380,8 @@ def test_what_more_holds_among_few_rows_is_kept_too():
     rng = np.random.default_rng(2)
     first, other, free = (rng.normal(size=4000).round(6) for _ in range(3))
     early = np.arange(4000) < 500
-    table = pa.table(
-        {
-            "a": first,
-            "b": np.where(early, first, other),
-            "c": first,
-            "d": free,
-            "e": np.where(early, free, other),
-            "label": ["x", "y"] * 2000,
-        }
-    )
+    twins = {"b": np.where(early, first, other), "e": np.where(early, free, other)}
+    table = pa.table({"a": first, "c": first, "d": free, **twins, "label": ["x", "y"] * 2000})
     whole, conformed = fitted(table, target="label")
     assert whole.aliases == {"c": "a"}
     part = conformed.slice(0, 500)
