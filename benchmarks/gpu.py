@@ -141,7 +141,7 @@ def table(rows: list[Row]) -> str:
         for row in runs
     ]
     sampled = [
-        [row["device"], row["dataset"], *where.split(", "), f"{rate:,.0f}"]
+        [row["device"], row["dataset"], f"{row['seconds']:g}", *where.split(", "), f"{rate:,.0f}"]
         for row in runs
         for where, rate in row["sampled"].items()
     ]
@@ -149,6 +149,8 @@ def table(rows: list[Row]) -> str:
         [
             grid(["device", "dataset", "batch", "precision", "ms a step", "rows/s"], speeds),
             grid(["device", "dataset", "seconds", "steps", *FIGURES], qualities),
-            grid(["machine with", "dataset", "network on", "candidates", "sampled rows/s"], sampled),
+            grid(
+                ["machine with", "dataset", "seconds", "network on", "candidates", "sampled rows/s"], sampled
+            ),
         ]
     )
