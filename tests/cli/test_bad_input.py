@@ -144,6 +144,16 @@ def test_odd_columns_train_and_come_back(train, change):
     assert rows[odd].isna().any() == table[odd].isna().any()
 
 
+def test_columns_without_a_value_and_with_a_single_one_are_validated_too(train):
+    empty = {"number": pd.Series(dtype="float64"), "date": pd.Series(dtype="datetime64[us]")}
+    table = numbers(600).assign(**empty, seldom=pd.Series([2.5]))
+    code, message = train(table, name="table.parquet")
+    assert code == 0, message
+    generator = load(Path("registry/table/1"))
+    assert "score" in generator.metrics["validation"]
+    assert generator.sample(100).to_pandas()[["number", "date"]].isna().all(axis=None)
+
+
 def test_integers_beyond_2_to_the_53_are_exact_from_csv(train):
     table = numbers().assign(z=2**53 + 1 + 2 * (np.arange(300) % 40))
     assert train(table)[0] == 0

@@ -49,6 +49,18 @@ def test_pair_error_by_hand_and_of_a_single_column():
     assert found["pair_error"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("values", [0, 1, 5])
+def test_columns_with_hardly_a_value(values: int):
+    seldom = pa.array([1.5 * n if n < values else None for n in range(600)], pa.float64())
+    empty = pa.nulls(600, pa.date32())
+    real, fresh = (
+        mixed(600, seed=s).append_column("seldom", seldom).append_column("empty", empty) for s in (0, 1)
+    )
+    assert score(real, fresh) < 0.4
+    only = pa.table({"seldom": seldom, "empty": empty})
+    assert validation_score(only, only, infer_schema(only), 0)[0] == pytest.approx(0.0, abs=0.01)
+
+
 def test_wide_tables_are_bounded(monkeypatch):
     monkeypatch.setattr(quick, "_CELLS", 30)
     assert 0 <= score(mixed(300), mixed(300, seed=1)) < 1
