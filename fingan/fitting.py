@@ -30,7 +30,7 @@ from fingan.evaluation.memorisation import closeness
 from fingan.evaluation.quick import validation_score
 from fingan.generator import Engine, Generator, RareClass, calibrate, fit_density, identity
 from fingan.networks.tabular import TabularGenerator, build_generator
-from fingan.preparation import Prepared
+from fingan.preparation import VALIDATION_ROWS, Prepared
 from fingan.rare import FEWEST_PASSES, of_rare, without_rare
 from fingan.rng import key, numpy_generator, torch_generator
 from fingan.training import (
@@ -96,11 +96,18 @@ def validator(
 
     def validate(network: nn.Module) -> float:
         engine = calibrate(_engine(prepared, network, autocast, device), DRAFT_ROWS, prepared.config.seed)
-        synthetic = Generator(engine, prepared.config).sample(real.num_rows, seed=prepared.config.seed)
-        score, _ = validation_score(real, synthetic, prepared.schema, prepared.config.seed)
-        return score
+        return _score(real, Generator(engine, prepared.config), prepared)[0]
 
     return validate
+
+
+def _score(real: pa.Table, generator: Generator, prepared: Prepared) -> tuple[float, dict[str, float]]:
+    """Score a generator on held-out rows.
+
+    Where these are few, more rows are generated: the chance of as few would choose between generators.
+    """
+    seed = prepared.config.seed
+    return validation_score(real, generator.sample(VALIDATION_ROWS, seed=seed), prepared.schema, seed)
 
 
 def start(
@@ -198,9 +205,7 @@ def finish(prepared: Prepared, result: TrainResult, hooks: Hooks | None = None) 
     generator = _refined(prepared, whole)
     if prepared.validation is None:
         return generator
-    real = prepared.validation
-    synthetic = generator.sample(real.num_rows, seed=config.seed)
-    score, parts = validation_score(real, synthetic, prepared.schema, config.seed)
+    score, parts = _score(prepared.validation, generator, prepared)
     return replace(generator, metrics={"training": training, "validation": {"score": score, **parts}})
 
 

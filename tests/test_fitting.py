@@ -9,10 +9,12 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from fingan import fitting
 from fingan.config.loading import from_mapping
 from fingan.data import infer_schema, read_table
 from fingan.data.demo import GERMAN_CREDIT, demo_table_path
 from fingan.errors import ConfigError, DataError, NotAvailable
+from fingan.evaluation import validation_score
 from fingan.fitting import finish, start, uses_bf16, validator
 from fingan.preparation import VALIDATION_ROWS, inspect, prepare
 from tests.training.toys import SMALL, Recorder
@@ -104,6 +106,21 @@ def test_a_trained_generator_keeps_what_was_measured(german):
     assert training["stopped_by"] == "finished"
     assert training["rows"] == 1000
     assert generator.metrics["validation"]["score"] > 0.0
+
+
+def test_few_held_out_rows_are_compared_with_many_generated_ones(prepared, monkeypatch):
+    compared = []
+
+    def watched(real, synthetic, schema, seed):
+        compared.append((real.num_rows, synthetic.num_rows))
+        return validation_score(real, synthetic, schema, seed)
+
+    monkeypatch.setattr(fitting, "validation_score", watched)
+    few = replace(prepared, validation=prepared.validation.slice(0, 60))
+    validate = validator(few, False, CPU)
+    assert validate is not None
+    assert validate(start(few).state.average) > 0.0
+    assert compared == [(60, VALIDATION_ROWS)]
 
 
 def test_few_rows_are_trained_without_validation(german):

@@ -34,7 +34,7 @@ def validation_score(
 
     Args:
         real: held-out real rows.
-        synthetic: generated rows; the same number is best.
+        synthetic: generated rows; many of them, where the real ones are few.
         schema: kinds of the columns.
         seed: of the subsamples and folds.
 
