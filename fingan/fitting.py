@@ -271,9 +271,12 @@ def _refined(prepared: Prepared, generator: Generator) -> Generator:
     if candidates == 1:
         return generator
 
+    # Far more rows are looked at than an identifier's format may have values for.
+    learned = generator.without_identifiers()
+
     def draw(offset: int, rows: int) -> pa.Table:
         seed = key(config.seed, "refine") >> 1
-        return generator.sample(rows, seed=seed, offset=offset, threads=threads, candidates=1)
+        return learned.sample(rows, seed=seed, offset=offset, threads=threads, candidates=1)
 
     density = fit_density(
         draw,

@@ -17,6 +17,7 @@ from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.evaluation import validation_score
 from fingan.fitting import finish, start, uses_bf16, validator
 from fingan.preparation import VALIDATION_ROWS, inspect, prepare
+from tests.tiny import arrow, rare_table, train
 from tests.training.toys import SMALL, Recorder
 
 CPU = torch.device("cpu")
@@ -138,6 +139,17 @@ def test_inspect_trains_nothing_and_tells_what_was_found(german):
     assert found["rows"] == 1000
     assert found["columns"] == german.num_columns + 1
     assert any(note.startswith("copy equals") for note in found["notes"])
+
+
+@pytest.mark.parametrize(("table", "classes"), [(arrow, 0), (rare_table, 1)])
+def test_identifiers_of_few_digits_do_not_bound_the_rows_that_refinement_looks_at(table, classes):
+    rows = table()
+    numbers = pa.array(np.arange(rows.num_rows), pa.int16())
+    short = rows.set_column(rows.schema.get_field_index("customer"), "customer", numbers)
+    generator = train(short, "sampling.candidates=4")
+    assert generator.density is not None
+    assert len(generator.rare) == classes
+    assert len(generator.sample(3000)["customer"].unique()) == 3000
 
 
 @pytest.mark.parametrize(("precision", "wanted"), [("fp64", False), ("fp32", False), ("bf16", True)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -132,6 +132,12 @@ class TableEncoder:
         if column not in self.schema.names:
             raise ConfigError(f"unknown column {column!r}.{nearest(str(column), self.schema.names)}")
         return None
+
+    def without_identifiers(self) -> TableEncoder:
+        """Return the encoder of the other columns: there are as many rows as one likes of them."""
+        made = {encoder.column for encoder in self.identifiers}
+        others = self.schema.select(name for name in self.schema.names if name not in made)
+        return replace(self, schema=others, identifiers=())
 
     def known(self, table: pa.Table) -> Bool:
         """Return which rows [N] of a conformed table hold only categories and combinations that have codes.

@@ -13,7 +13,7 @@ S codes, Z noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import TypeVar
@@ -223,6 +223,10 @@ class Engine:
     noise: int
     autocast: bool
     device: torch.device
+
+    def without_identifiers(self) -> Engine:
+        """Return what makes the other columns of the same rows."""
+        return replace(self, encoder=self.encoder.without_identifiers())
 
     @cached_property
     def _forward(self) -> Forward:

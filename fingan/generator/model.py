@@ -57,6 +57,11 @@ class Generator:
         conditioning, units = self.config.conditioning, self.engine.encoder.unit_names()
         return frozenset(name for names in units if conditioning.covers(names) for name in names)
 
+    def without_identifiers(self) -> Generator:
+        """Return what makes the other columns of the same rows, however few identifiers a format has."""
+        rare = tuple(replace(own, engine=own.engine.without_identifiers()) for own in self.rare)
+        return replace(self, engine=self.engine.without_identifiers(), rare=rare)
+
     def sample(
         self,
         rows: int,

@@ -76,6 +76,14 @@ def test_given_values_and_identifiers_are_put_back(encoder):
     assert made["id"].to_pylist() == ["mine", plain["id"][1].as_py(), "yours"]
 
 
+def test_without_identifiers_the_other_columns_are_the_same(encoder):
+    others = encoder.without_identifiers()
+    whole, made = anything(encoder, 20), anything(others, 20)
+    assert made.schema == others.schema.arrow()
+    assert made.equals(whole.select(others.schema.names))
+    assert set(whole.schema.names) - set(made.schema.names) == {item.column for item in encoder.identifiers}
+
+
 def test_aliases_are_equal_in_every_row(encoder):
     assert encoder.aliases == {"again": "amount"}
     made = anything(encoder, 500)
