@@ -157,12 +157,13 @@ class IdentifierEncoder:
         """Return no field: identifiers are not learned."""
         return ()
 
-    def generate(self, row_index: Int64, key: int) -> pa.Array:
+    def generate(self, row_index: Int64, key: int, nulls: bool = True) -> pa.Array:
         """Return [B] identifiers, distinct for distinct rows under one key.
 
         Args:
             row_index: [B] numbers of the rows, each >= 0.
             key: 64-bit key of the table that is generated.
+            nulls: whether null occurs; the identifiers of the other rows do not depend on it.
 
         Raises:
             DataError: more rows than the format has values.
@@ -174,7 +175,7 @@ class IdentifierEncoder:
                 "format; generate fewer rows, or train with longer identifiers"
             )
         missing = np.zeros(rows.size, dtype=bool)
-        if self._nulls:
+        if nulls and self._nulls:
             missing = permute(rows, _DOMAIN, derive(key, f"null {self.column}")) < self._nulls * _DOMAIN
         drawn = self._drawn(rows, key)
         if not self._alphabets:

@@ -198,15 +198,21 @@ class TableEncoder:
             rows[encoder.column] = _put_back(made, given.get(encoder.column))
         return pa.record_batch([rows[name] for name in arrow.names], schema=arrow)
 
-    def identify(self, rows: pa.RecordBatch, row_index: Int64, identifier_key: int) -> pa.RecordBatch:
-        """Fill the identifiers that `decode` left null; the arguments are those of `decode`.
+    def identify(
+        self, rows: pa.RecordBatch, row_index: Int64, identifier_key: int, nulls: bool = True
+    ) -> pa.RecordBatch:
+        """Fill the identifiers that `decode` left null.
+
+        Args:
+            rows, row_index, identifier_key: as those of `decode`.
+            nulls: whether an identifier may be null, as in training.
 
         Raises:
             DataError: more rows than an identifier's format has values.
         """
         for encoder in self.identifiers:
             place = rows.schema.get_field_index(encoder.column)
-            made = encoder.generate(row_index, identifier_key)
+            made = encoder.generate(row_index, identifier_key, nulls)
             rows = rows.set_column(place, rows.schema.field(place), made)
         return rows
 

@@ -337,9 +337,11 @@ class Engine:
         identifiers = key(seed, "identifier")
         return self.encoder.decode(rows.u.T, rows.codes.T, rows.spare.T, row_index, identifiers, rows.given)
 
-    def identify(self, rows: pa.RecordBatch, row_index: Int64, seed: int) -> pa.RecordBatch:
-        """Fill the identifiers that `decode` left null."""
-        return self.encoder.identify(rows, row_index, key(seed, "identifier"))
+    def identify(
+        self, rows: pa.RecordBatch, row_index: Int64, seed: int, nulls: bool = True
+    ) -> pa.RecordBatch:
+        """Fill the identifiers that `decode` left null; `nulls` says whether null is one of them."""
+        return self.encoder.identify(rows, row_index, key(seed, "identifier"), nulls)
 
 
 def filled(items: Iterable[Item], rows: Callable[[Item], int], most: int) -> Iterator[list[Item]]:

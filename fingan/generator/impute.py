@@ -104,8 +104,9 @@ def _draw(
             return from_gaps(engine.encoder, whole, names, spare)
 
         block = engine.rows(seed, range(number, number + 1), known, f"impute {attempt}")
-        drawn = block.cut(0, part.num_rows)
-        batches.append(engine.decode(drawn, index[start : start + part.num_rows], seed))
+        drawn = engine.decode(block.cut(0, part.num_rows), None, seed)
+        # Which identifiers are null hangs on the row's number alone: all draws of a gap would be.
+        batches.append(engine.identify(drawn, index[start : start + part.num_rows], seed, nulls=False))
     return pa.Table.from_batches(batches)
 
 

@@ -224,9 +224,13 @@ def test_keys_and_columns_give_other_identifiers():
 @pytest.mark.parametrize("kind", [pa.int32(), pa.string()], ids=str)
 def test_nulls_keep_their_share(kind):
     values = pa.array([None if n % 10 < 3 else n for n in range(1000)]).cast(kind)
-    made = fit(values).generate(np.arange(20_000), 1)
+    encoder = fit(values)
+    made = encoder.generate(np.arange(20_000), 1)
     assert made.null_count / 20_000 == pytest.approx(0.3, abs=0.02)
     assert pc.count_distinct(made.drop_null()).as_py() == 20_000 - made.null_count
+    whole = encoder.generate(np.arange(20_000), 1, nulls=False)
+    assert whole.null_count == 0
+    assert whole.filter(made.is_valid()).equals(made.drop_null())
 
 
 def test_no_field_and_no_value():

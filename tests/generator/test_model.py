@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fingan.errors import ConditionError, ConfigError
 from fingan.generator import BLOCK
 from fingan.generator.model import BLOCKS_PER_BATCH
-from tests.tiny import RARE, arrow, generator
+from tests.tiny import RARE, arrow, generator, train
 
 SPAN = BLOCK * BLOCKS_PER_BATCH
 REFERENCE = 2 * SPAN + 100
@@ -221,6 +221,19 @@ def test_imputation_of_named_columns_leaves_the_others_alone():
     assert filled["city"].null_count == 0
     assert filled["amount"].equals(real["amount"])
     assert real["amount"].null_count > 0
+
+
+def test_imputation_gives_every_row_without_an_identifier_one_of_its_own():
+    real = arrow().slice(0, 600)
+    number = real.schema.get_field_index("customer")
+    gone = pa.array(np.random.default_rng(0).random(600) < 0.4)
+    torn = real.set_column(number, "customer", pc.if_else(gone, None, real["customer"]))
+    made = train(torn)
+    assert made.sample(600)["customer"].null_count > 150
+    filled = made.impute(torn)["customer"]
+    assert filled.null_count == 0
+    assert pc.count_distinct(filled).as_py() == 600
+    assert filled.filter(pc.invert(gone)).to_pylist() == torn["customer"].drop_null().to_pylist()
 
 
 def test_imputation_of_an_unknown_column_names_the_nearest():
