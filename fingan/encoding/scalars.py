@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ _FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError, Arithmetic
 
 
 def read_scalar(column: str, value: Any, kind: pa.DataType) -> pa.Scalar:
-    """Return `value` as a scalar of a column's type; None and NaN are null.
+    """Return `value` as a scalar of a column's type; None, NaN (as text too) and pandas' NA and NaT are null.
 
     Text is read as the type is written (`2020-01-31`, `12.50`, `true`); a date or time
     without zone is the wall clock of the column's zone.
@@ -26,17 +27,26 @@ def read_scalar(column: str, value: Any, kind: pa.DataType) -> pa.Scalar:
         ConditionError: a value that is none of the type's, or that would be rounded.
     """
     if isinstance(value, np.generic):
-        value = value.item()
+        # Nanoseconds as NumPy's own item are a bare number.
+        value = pa.scalar(value) if value.dtype == "datetime64[ns]" else value.item()
     if isinstance(value, pa.Scalar):
         value = value.as_py()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if _missing(value):
         return pa.scalar(None, kind)
     try:
-        return _read(value, kind)
+        read = _read(value, kind)
+        return pa.scalar(None, kind) if pc.is_null(read, nan_is_null=True).as_py() else read
     except _FAILURES as error:
         raise ConditionError(
             f"column {column!r} has the type {kind}; {value!r} cannot be read as one"
         ) from error
+
+
+def _missing(value: Any) -> bool:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    pandas: Any = sys.modules.get("pandas")
+    return pandas is not None and (value is pandas.NA or value is pandas.NaT)
 
 
 def _read(value: Any, kind: pa.DataType) -> pa.Scalar:

@@ -113,6 +113,7 @@ def test_an_unconditional_sample_keeps_the_rate_of_a_rare_class():
         ({"member": "true"}, True),
         ({"city": "Oslo", "label": "bad"}, "Oslo"),
         ({"amount": None}, None),
+        ({"amount": "nan"}, None),
     ],
 )
 def test_every_row_keeps_what_was_given(where, value):
