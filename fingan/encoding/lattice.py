@@ -13,7 +13,7 @@ _EXACT_INTEGER = 2.0**53
 _FURTHEST = 2.0**62
 _EXACT_SHARE = 0.5
 _ROUNDED_INTEGER = 2.0**43
-_ROUNDING = 4 * 2.0**-52
+ROUNDING = 4 * 2.0**-52
 _GLANCE = 4096
 _GCD_BLOCK = 1 << 14
 
@@ -113,5 +113,5 @@ def _fits(values: Float64, decimals: int, single: bool) -> bool:
     if exact.mean() < _EXACT_SHARE:
         return False
     # Larger k lie so close together that any number would be near one.
-    near = (np.abs(back - values) <= _ROUNDING * np.abs(values)) & (np.abs(points) <= _ROUNDED_INTEGER)
+    near = (np.abs(back - values) <= ROUNDING * np.abs(values)) & (np.abs(points) <= _ROUNDED_INTEGER)
     return bool((exact | near).all())

@@ -151,12 +151,17 @@ class NumberEncoder:
         if not known.size:
             return
         low, high = known[0], (known if isinstance(self.form, NumericLevels) else self.form.high)[-1]
-        bad = np.flatnonzero(~missing & ((values < low) | (values > high)))
+        ends = self.arrow(np.stack([low, high]), np.zeros(2, dtype=bool))
+        slack: Values | int = 0
+        if self.decimals is not None and pa.types.is_floating(self.type):
+            # As they are, since what rounds to an end may lie outside; the rounding of arithmetic does not.
+            values, (low, high) = (exchange.floats_from(self.column, whole)[0] for whole in (given, ends))
+            slack = lattice.ROUNDING * np.abs(values)
+        bad = np.flatnonzero(~missing & ((values < low - slack) | (values > high + slack)))
         if bad.size:
-            ends = self.arrow(np.stack([low, high]), np.zeros(2, dtype=bool)).to_pylist()
-            first = given[bad[0].item()].as_py()
+            first, (low, high) = given[bad[0].item()].as_py(), ends.to_pylist()
             raise DataError(
-                f"{first!r} lies outside the training range [{ends[0]!r}, {ends[1]!r}]; "
+                f"{first!r} lies outside the training range [{low!r}, {high!r}]; "
                 "clamp it or train with such rows"
             )
 

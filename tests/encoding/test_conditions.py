@@ -267,6 +267,14 @@ def test_constraints_bind_conditions():
     assert rows["b"].unique().to_pylist() == [400]
 
 
+def test_a_given_number_keeps_the_rule_of_its_range():
+    encoder, _ = fitted(pa.table({"util": np.arange(3000) % 151 * 1.0}), "0 <= util <= 150")
+    for value in (150.4, -0.4):
+        with pytest.raises(ConditionError, match=rf"column 'util': {value} lies outside .* \[0.0, 150.0\]"):
+            Where.parse(encoder, {"util": value})
+    assert rows_where(encoder, {"util": 100.4})["util"].unique().to_pylist() == [100.4]
+
+
 def test_given_rows_leave_the_random_ones_alone(encoder):
     free = anything(encoder, 10)
     again = anything(encoder, 10, given={})

@@ -182,11 +182,37 @@ def test_floats_far_outside_are_named_as_they_are_or_clamped_to_the_nearer_end(v
         np.testing.assert_array_equal(getattr(far, name), values)
 
 
+@pytest.mark.parametrize("steps", [5, 100], ids=["codes", "pieces"])
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
+def test_what_would_round_to_an_end_lies_outside(kind, steps):
+    array = pa.array(np.arange(steps * 20) % steps * 1.0, kind)
+    encoder = NumberEncoder.fit("util", "number", array)
+    for value in (steps - 0.6, -0.4, np.nextafter(np.float32(steps - 1), np.float32(steps)).item()):
+        far = pa.array([value], kind)
+        with pytest.raises(DataError, match=re.escape(f"{far[0].as_py()!r} lies outside the training range")):
+            encoder.encode(far)
+    assert encoder.encode(pa.array([0.4, steps - 1.4, 0.0], kind))
+
+
+def test_the_rounding_of_arithmetic_is_not_outside():
+    values = np.append(np.arange(100) / 10, 3 * [9.9 + 0.3])
+    assert values.max() > 10.2
+    encoder = NumberEncoder.fit("x", "number", pa.array(np.append(values, 10.2)))
+    assert encoder.decimals == 1
+    assert encoder.encode(pa.array(values))
+
+
 def test_codes_outside_are_refused_or_clamped():
     encoder = NumberEncoder.fit("n", "integer", pa.array([1, 2, 5] * 3))
     with pytest.raises(DataError, match=r"column 'n': 9 lies outside the training range \[1, 5\]"):
         encoder.encode(pa.array([9]))
     assert encoder.encode(pa.array([9, 4]), clamp=True)[0].codes.tolist() == [2, 2]
+
+
+def test_the_next_integer_is_outside_where_floats_confuse_both():
+    encoder = NumberEncoder.fit("n", "integer", pa.array(range(2**53 - 100, 2**53 + 1)))
+    with pytest.raises(DataError, match=f"{2**53 + 1} lies outside"):
+        encoder.encode(pa.array([2**53 + 1]))
 
 
 def test_nulls_need_training_rows_with_nulls():
