@@ -127,6 +127,6 @@ def _cut(values: Float64) -> Float64:
 
 def _levels(column: pa.ChunkedArray) -> pa.Array:
     counted = pc.value_counts(column.cast(pa.string()).drop_null())
-    values, counts = counted.field("values"), counted.field("counts").to_numpy()
-    order = np.lexsort((values.to_numpy(zero_copy_only=False).astype(str), -counts))
-    return values.take(pa.array(order[counts[order] >= FEWEST_ROWS]))
+    frequent = counted.filter(pc.greater_equal(counted.field("counts"), FEWEST_ROWS))
+    batch = pa.RecordBatch.from_struct_array(frequent)
+    return batch.sort_by([("counts", "descending"), ("values", "ascending")])["values"]

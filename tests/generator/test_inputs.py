@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fingan.data import infer_schema
+from fingan.data import TableSchema, infer_schema
 from fingan.errors import BundleError
 from fingan.generator.inputs import FEWEST_ROWS, TreeInputs
 
@@ -55,6 +56,18 @@ def test_numbers_beyond_single_precision_stay_finite():
     found = TreeInputs.fit(infer_schema(rows), rows).matrix(rows)[:, 0]
     assert found[:3].tolist() == [most, -most, 2.0]
     assert np.isnan(found[3])
+
+
+def test_a_long_text_among_many_costs_its_own_length_only():
+    long, words = "long " * 10_000, [f"word {n}" for n in range(2000)]
+    rows = pa.table({"note": [long, *words, *2 * FEWEST_ROWS * ["no"], *FEWEST_ROWS * ["é", "z", "Z", "b"]]})
+    schema = TableSchema.from_mapping({"columns": [{"name": "note", "kind": "category", "type": "string"}]})
+    tracemalloc.start()
+    inputs = TreeInputs.fit(schema, rows)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert inputs.levels["note"].to_pylist() == ["no", "Z", "b", "z", "é"]
+    assert most < 10 * 2**20
 
 
 def test_unseen_categories_share_the_rank_of_rare_ones_and_state_survives_json():
