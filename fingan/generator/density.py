@@ -20,14 +20,14 @@ import pyarrow as pa
 from fingan.generator.inputs import TreeInputs
 from fingan.generator.labels import LabelRatio
 from fingan.generator.raking import Raking
-from fingan.generator.trees import from_document, grow, margins, to_document
+from fingan.generator.trees import from_document, grow, margins, objective, to_document
 from fingan.types import Float32, Float64, Json
 
 if TYPE_CHECKING:
     import xgboost
 
 ROUNDS = 500
-_SETTINGS = {"objective": "binary:logistic", "max_depth": 6, "eta": 0.25, "min_child_weight": 5.0}
+_SETTINGS = {**objective(2), "max_depth": 6, "eta": 0.25, "min_child_weight": 5.0}
 _LABELS = "labels"
 
 
@@ -73,7 +73,7 @@ class DensityRatio:
         width = len(inputs.columns)
         labels = LabelRatio.from_state(document[_LABELS], width) if _LABELS in document else None
         raking = Raking.from_arrays(arrays, width, document["group"])
-        return cls(inputs, from_document(document["trees"], width), labels, raking)
+        return cls(inputs, from_document(document["trees"], width, 2), labels, raking)
 
 
 def unraked(trees: xgboost.Booster, labels: LabelRatio | None, matrix: Float32, threads: int = 1) -> Float64:

@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 
 from fingan.errors import BundleError
 from fingan.generator.inputs import MOST_CLASSES
-from fingan.generator.trees import from_document, grow, margins, to_document
+from fingan.generator.trees import from_document, grow, margins, objective, to_document
 from fingan.types import Bool, Float32, Float64, Json
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ class LabelRatio:
         """Rebuild from `state`, for a table of so many columns.
 
         Raises:
-            BundleError: trees that lead nowhere, or a label that the table does not have.
+            BundleError: trees that lead nowhere or tell other classes apart, or a label that the table
+                does not have.
         """
         place, classes = int(document["place"]), int(document["classes"])
         if not 0 <= place < columns or not 2 <= classes <= MOST_CLASSES:
             raise BundleError("its density ratio has a label that the table does not have")
-        sides = [from_document(document[side], columns - 1) for side in ("real", "generated")]
+        sides = [from_document(document[side], columns - 1, classes) for side in ("real", "generated")]
         return cls(place, classes, *sides)
 
 
@@ -101,11 +102,8 @@ def fit_labels(
         learned, judged = (part[_known(part[:, place], classes)] for part in (rows, held))
         if not compared.issubset(learned[:, place].tolist()) or not len(judged):
             return None
-        objective: dict[str, object] = {"objective": "binary:logistic"}
-        if classes > 2:
-            objective = {"objective": "multi:softprob", "num_class": classes}
         parts = [(_rest(part, place), part[:, place], np.ones(len(part))) for part in (learned, judged)]
-        trees, _ = grow({**settings, **objective}, parts[0], parts[1], _ROUNDS, seed, threads)
+        trees, _ = grow({**settings, **objective(classes)}, parts[0], parts[1], _ROUNDS, seed, threads)
         sides.append(trees)
     return LabelRatio(place, classes, sides[0], sides[1])
 

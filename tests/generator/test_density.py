@@ -111,6 +111,70 @@ def test_trees_of_no_class_or_with_one_number_are_refused(ratio, name, value):
         DensityRatio.from_state(changed, arrays)
 
 
+def chain(depth: int) -> dict[str, list[float]]:
+    """A tree whose every second node leads on."""
+    nodes = np.arange(2 * depth + 1)
+    inner = (nodes % 2 == 0) & (nodes < 2 * depth)
+    left, right = (np.where(inner, nodes + step, -1).tolist() for step in (1, 2))
+    rest = ("split_indices", "split_conditions", "default_left", "split_type")
+    return {"left_children": left, "right_children": right, **{name: [0] * nodes.size for name in rest}}
+
+
+def test_a_tree_of_any_depth_or_with_two_ways_to_a_node_is_refused(ratio):
+    """XGBoost goes down a tree by recursion, and once for each way."""
+    document, arrays = ratio.state()
+    tree = document["trees"]["learner"]["gradient_booster"]["model"]["trees"][0]
+    DensityRatio.from_state(document, arrays)
+    tree |= chain(6)
+    DensityRatio.from_state(document, arrays)
+    for forged in (chain(1000), chain(6) | {"left_children": chain(6)["right_children"]}):
+        tree |= forged
+        with pytest.raises(BundleError, match="lead nowhere"):
+            DensityRatio.from_state(document, arrays)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("gradient_booster", "name"), "dart"),
+        (("gradient_booster", "name"), "gblinear"),
+        (("objective", "name"), "reg:squarederror"),
+        (("learner_model_param", "num_class"), "2"),
+        (("learner_model_param", "num_class"), "-1"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(ratio, place, value):
+    document, arrays = ratio.state()
+    changed = copy.deepcopy(document)
+    changed["trees"]["learner"][place[0]][place[1]] = value
+    with pytest.raises(BundleError, match="model of another kind"):
+        DensityRatio.from_state(changed, arrays)
+
+
+@pytest.mark.parametrize("value", ["", "[]", "nan", "[1E400]", "[5E-1,5E-1]", "much"])
+def test_a_base_score_that_is_none_is_refused(ratio, value):
+    document, arrays = ratio.state()
+    changed = copy.deepcopy(document)
+    changed["trees"]["learner"]["learner_model_param"]["base_score"] = value
+    with pytest.raises((BundleError, ValueError)):
+        DensityRatio.from_state(changed, arrays)
+
+
+def test_what_a_model_says_of_its_memory_is_not_believed(ratio):
+    document, arrays = ratio.state()
+    changed = copy.deepcopy(document)
+    booster = changed["trees"]["learner"]["gradient_booster"]
+    model = booster["model"]
+    booster["gbtree"] = {"name": "gbtree", "model": {}}
+    model["iteration_indptr"][0] = -(2**31)
+    model["gbtree_model_param"]["num_trees"] = "1000000"
+    tree = model["trees"][0]
+    tree["parents"][1], tree["categories_nodes"] = 2**31 - 1, [0]
+    tree["tree_param"] |= {"size_leaf_vector": "1000000", "num_nodes": "1000000"}
+    rows = pa.record_batch({"a": normals(100, 5)[:, 0], "b": normals(100, 5)[:, 1]})
+    assert np.array_equal(DensityRatio.from_state(changed, arrays)(rows), ratio(rows))
+
+
 def labelled(rows: int, seed: int, slope: float, classes: int = 2) -> np.ndarray:
     """Noise, the label's cause, and a label that follows it with the given slope."""
     rng = np.random.default_rng(seed)
@@ -142,6 +206,15 @@ def test_the_label_ratio_compares_conditional_distributions(classes):
     assert label_ratio(classes)(rows)[:2].tolist() == [0.0, 0.0]
 
 
+def test_a_ratio_of_three_labels_survives_its_state():
+    labels, rows = label_ratio(3), labelled(50, 7, 1.0, 3)
+    document = json.loads(json.dumps(labels.state()))
+    assert np.array_equal(LabelRatio.from_state(document, 3)(rows), labels(rows))
+    for classes in (2, 4):
+        with pytest.raises(BundleError, match="model of another kind"):
+            LabelRatio.from_state(document | {"classes": classes}, 3)
+
+
 def test_a_label_without_one_of_its_classes_has_no_ratio():
     whole, one = labelled(500, 0, 1.0), labelled(500, 1, 1.0)
     one[:, 1] = 0
@@ -157,6 +230,8 @@ def test_a_ratio_of_labels_survives_its_state_and_is_checked(ratio):
     for name, value in (("place", 3), ("place", -1), ("classes", 1), ("classes", 11)):
         with pytest.raises(BundleError, match="label that the table does not have"):
             LabelRatio.from_state(with_labels["labels"] | {name: value}, 3)
+    with pytest.raises(BundleError, match="model of another kind"):
+        LabelRatio.from_state(with_labels["labels"] | {"classes": 3}, 3)
     with_labels["labels"]["real"]["learner"]["gradient_booster"]["model"]["trees"][0]["split_indices"][0] = 2
     with pytest.raises(BundleError, match="does not have"):
         LabelRatio.from_state(with_labels["labels"], 3)
