@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from fingan.config import Config, from_mapping, to_mapping
 from fingan.data.schema import TableSchema
+from fingan.encoding.layout import Layout
 from fingan.encoding.table import TableEncoder
 from fingan.errors import BundleError, FinganError
 from fingan.generator.calibration import Calibration
@@ -21,7 +22,7 @@ from fingan.generator.engine import Engine
 from fingan.generator.model import Generator
 from fingan.generator.rare import RareClass, read_label
 from fingan.generator.replay import difference, record
-from fingan.networks.tabular import build_generator
+from fingan.networks.tabular import TabularGenerator, build_generator
 from fingan.registry.bundle import Bundle, read_bundle, write_bundle
 from fingan.rng import torch_generator
 from fingan.types import Json
@@ -115,10 +116,7 @@ def _engine(
     """Read an engine; `named` gives the names of its parts in the bundle."""
     arrays = bundle.tensors.get(named("encoder"), {})
     encoder = TableEncoder.from_state(schema, bundle.document(named("encoder")), arrays)
-    weights_of = torch_generator(config.seed, "generator")
-    network = build_generator(encoder.layout, config.network, generator=weights_of)
-    weights = {k: torch.from_numpy(np.array(v)) for k, v in bundle.group(named("generator")).items()}
-    network.load_state_dict(weights)
+    network = _network(encoder.layout, config, bundle.group(named("generator")))
     return Engine(
         network=network.requires_grad_(False).to(device),
         encoder=encoder,
@@ -127,6 +125,16 @@ def _engine(
         autocast=bundle.manifest.fields.get("precision") == "bf16",
         device=device,
     )
+
+
+def _network(layout: Layout, config: Config, weights: Mapping[str, np.ndarray]) -> TabularGenerator:
+    """Return the configured network with these weights; it takes no memory of its own for them."""
+    with torch.device("meta"):
+        unused = torch_generator(config.seed, "generator")
+        network = build_generator(layout, config.network, generator=unused)
+    stored = {name: torch.tensor(array, dtype=torch.float32) for name, array in weights.items()}
+    network.load_state_dict(stored, assign=True)
+    return network
 
 
 def load(path: str | Path, device: str = "cpu") -> Generator:

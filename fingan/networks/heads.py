@@ -100,7 +100,8 @@ class StraightThroughHead(nn.Module):
         owner = np.repeat(np.arange(self.fields), layout.widths)
         self._keep("owner", owner)
         self._keep("rank", rank)
-        self.register_buffer("member", torch.eye(self.fields)[owner], persistent=False)
+        member = np.eye(self.fields, dtype=np.float32)[owner]
+        self.register_buffer("member", torch.from_numpy(member), persistent=False)
 
     def _keep(self, name: str, index: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.asarray(index, dtype=np.int64)), persistent=False)

@@ -8,7 +8,7 @@ row alone, which is what makes the gradients of two workers add up exactly.
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,12 @@ SLOPE = 0.2
 """Negative slope of every leaky ReLU."""
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def blank(kind: type[Layer], *sizes: int, **options: Any) -> Layer:
+    """Return a layer with uninitialised parameters on the default device, which `skip_init` alone ignores."""
+    layer: Layer = skip_init(kind, *sizes, **options, device=torch.get_default_device())
+    return layer
 
 
 def initialise(layer: Layer, fan_in: int, generator: torch.Generator, gain: float = 1.0) -> Layer:
@@ -44,8 +50,7 @@ def linear(
     inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0, bias: bool = True
 ) -> nn.Linear:
     """Return an initialised fully connected layer [B, I] → [B, O]."""
-    layer: nn.Linear = skip_init(nn.Linear, inputs, outputs, bias=bias)
-    return initialise(layer, inputs, generator, gain)
+    return initialise(blank(nn.Linear, inputs, outputs, bias=bias), inputs, generator, gain)
 
 
 def full_precision(layer: nn.Module, inputs: Tensor) -> Tensor:

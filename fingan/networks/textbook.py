@@ -9,11 +9,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from fingan.errors import ConfigError
 from fingan.networks.batch import Scores
-from fingan.networks.layers import activate, full_precision, initialise, linear
+from fingan.networks.layers import activate, blank, full_precision, initialise, linear
 
 HIDDEN = 1024
 """Units of each of the two hidden layers of the dense pair."""
@@ -77,13 +76,12 @@ def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _down(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:
-    layer: nn.Conv2d = skip_init(nn.Conv2d, inputs, outputs, _KERNEL, stride=_STRIDE, padding=_PADDING)
+    layer = blank(nn.Conv2d, inputs, outputs, _KERNEL, stride=_STRIDE, padding=_PADDING)
     return initialise(layer, inputs * _KERNEL**2, generator)
 
 
 def _up(inputs: int, outputs: int, generator: torch.Generator, gain: float = 1.0) -> nn.ConvTranspose2d:
-    shape = {"kernel_size": _KERNEL, "stride": _STRIDE, "padding": _PADDING}
-    layer: nn.ConvTranspose2d = skip_init(nn.ConvTranspose2d, inputs, outputs, **shape)
+    layer = blank(nn.ConvTranspose2d, inputs, outputs, _KERNEL, stride=_STRIDE, padding=_PADDING)
     # Stride 2 spreads a 4 × 4 kernel: each output sums over a quarter of it.
     return initialise(layer, inputs * _KERNEL**2 // _STRIDE**2, generator, gain)
 

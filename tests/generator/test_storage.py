@@ -14,8 +14,9 @@ import torch
 from fingan import load
 from fingan.errors import BundleError, NotFound
 from fingan.generator.storage import _portable
+from fingan.networks import layers, textbook
 from tests.registry.helpers import alter, edit_manifest, forge
-from tests.tiny import arrow, config, generator
+from tests.tiny import arrow, config, generator, train
 
 
 @pytest.fixture
@@ -148,6 +149,34 @@ def test_weights_of_another_architecture_are_a_bundle_error(bundle):
     forge(bundle, "config.json", json.dumps(document).encode())
     with pytest.raises(BundleError, match="inconsistent"):
         load(bundle)
+
+
+@pytest.mark.parametrize("architecture", ["residual", "dense", "conv"])
+def test_a_network_takes_no_memory_before_its_weights_are_known_to_fit(bundle, monkeypatch, architecture):
+    document = json.loads((bundle / "config.json").read_text())
+    document["network"] |= {"width": 8192, "blocks": 32, "generator": architecture}
+    forge(bundle, "config.json", json.dumps(document).encode())
+    made, initialise = set(), layers.initialise
+
+    def watched(layer, *arguments, **options):
+        made.add(layer.weight.device.type)
+        assert layer.weight.is_meta, "memory was taken"
+        return initialise(layer, *arguments, **options)
+
+    monkeypatch.setattr(layers, "initialise", watched)
+    monkeypatch.setattr(textbook, "initialise", watched)
+    with pytest.raises(BundleError, match=r"inconsistent: Error\(s\) in loading state_dict"):
+        load(bundle)
+    assert made == {"meta"}
+
+
+@pytest.mark.parametrize("architecture", ["residual", "dense", "conv"])
+def test_every_architecture_is_loaded_as_it_was_saved(tmp_path, architecture):
+    made = train(arrow(), f"network.generator={architecture}")
+    made.save(tmp_path / "bundle")
+    again = load(tmp_path / "bundle")
+    for where in (None, {"label": "bad"}):
+        assert again.sample(2000, where).equals(made.sample(2000, where))
 
 
 def test_the_replay_survives_the_last_bits(bundle):
