@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from fingan.config import Config, from_mapping, load, to_mapping
+from fingan.data.frames import to_pandas
 from fingan.errors import UserError
 from fingan.fitting import finish, start
 from fingan.preparation import large_parts, prepare, read_training_rows
@@ -97,11 +98,11 @@ class Synthesizer:
             offset: number of the first row.
             candidates: rows generated for each one kept; None for the configured number.
         """
-        return self.generator.sample(rows, where, seed, offset, candidates=candidates).to_pandas()
+        return to_pandas(self.generator.sample(rows, where, seed, offset, candidates=candidates))
 
     def impute(self, table: object, columns: Collection[str] | None = None, seed: int = 0) -> Any:
         """Return the table with its gaps filled, as a pandas DataFrame; see `Generator.impute`."""
-        return self.generator.impute(table, columns, seed).to_pandas()
+        return to_pandas(self.generator.impute(table, columns, seed))
 
     def evaluate(self, holdout: object | None = None, seed: int = 0) -> Report:
         """Compare as many generated rows as there were training rows with the training rows.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import fingan
@@ -44,6 +46,15 @@ def test_impute_gives_a_frame_without_gaps(fitted):
     filled = fitted.impute(torn, ["city"])
     assert filled["city"].notna().all()
     assert filled["customer"].tolist() == torn["customer"].tolist()
+
+
+def test_whole_numbers_beside_nulls_are_not_rounded():
+    large = 2**60 + 1
+    table = pa.table({"account": pa.array([large, large + 2, None] * 100), "x": np.arange(300) / 4})
+    synth = fingan.Synthesizer(overrides=SETTINGS).fit(table)
+    assert set(synth.sample(300)["account"].dropna()) == {large, large + 2}
+    torn = table.set_column(1, "x", pc.if_else(pc.less(table["x"], 5), None, table["x"]))
+    assert set(synth.impute(torn, ["x"])["account"].dropna()) == {large, large + 2}
 
 
 def test_evaluate_measures_against_the_training_rows(fitted):

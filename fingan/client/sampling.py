@@ -95,9 +95,9 @@ class Client:
         candidates: int | None = None,
     ) -> pd.DataFrame:
         """Return rows as a pandas DataFrame; see `batches` for the arguments."""
-        table = self.table(model, rows, where, seed, offset, columns, candidates)
-        found: pd.DataFrame = table.to_pandas()
-        return found
+        from fingan.data.frames import to_pandas
+
+        return to_pandas(self.table(model, rows, where, seed, offset, columns, candidates))
 
     def table(
         self,

@@ -1,4 +1,4 @@
-"""Data frames of pandas as Arrow tables, with a clear word about what does not fit."""
+"""Data frames of pandas as Arrow tables, with a clear word about what does not fit, and back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fingan.data.clean import check_names
 from fingan.errors import DataError
@@ -16,6 +17,7 @@ from fingan.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+_EXACT = 1 << 53
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 # The first match counts: a boolean is an int, and a datetime is a date, in Python.
 _GROUPS: tuple[tuple[str, tuple[type, ...]], ...] = (
@@ -37,6 +39,33 @@ def from_pandas(frame: pd.DataFrame) -> pa.Table:
     check_names(list(frame.columns))
     columns = [_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
     return pa.Table.from_arrays(columns, names=[str(name) for name in frame.columns])
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a data frame.
+
+    Integers beside nulls are floats, as pandas has them; where floats would round them they are of
+    its nullable type instead.
+    """
+    frame: pd.DataFrame = table.to_pandas()
+    for name in table.column_names:
+        if _rounded(table[name]):
+            frame[name] = table[name].to_pandas(types_mapper=_nullable)
+    return frame
+
+
+def _nullable(kind: pa.DataType) -> Any:
+    import pandas as pd
+
+    return pd.Int64Dtype() if pa.types.is_signed_integer(kind) else pd.UInt64Dtype()
+
+
+def _rounded(column: pa.ChunkedArray) -> bool:
+    """Whether integers beside nulls lie beyond what doubles hold one by one."""
+    if not pa.types.is_integer(column.type) or not 0 < column.null_count < len(column):
+        return False
+    ends = pc.min_max(column).as_py()
+    return bool(max(-ends["min"], ends["max"]) > _EXACT)
 
 
 def _column(name: str, values: pd.Series[Any]) -> pa.ChunkedArray:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from fingan.data import read_table
+from fingan.data.frames import to_pandas
 from fingan.errors import DataError
 
 
@@ -118,3 +119,27 @@ def test_large_integers_are_exact() -> None:
     assert read_table(pd.DataFrame({"a": values})) == pa.table({"a": values})
     with pytest.raises(DataError, match=f"value {2**64 - 1} in row 1 is beyond"):
         read_table(pd.DataFrame({"a": [2**64 - 1]}))
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        ([2**53 + 1, None], pa.int64(), "Int64"),
+        ([-(2**63), None], pa.int64(), "Int64"),
+        ([2**64 - 1, None], pa.uint64(), "UInt64"),
+        ([2**53, None, -(2**53)], pa.int64(), "float64"),
+        ([7, None], pa.int32(), "float64"),
+        ([2**53 + 1, 4], pa.int64(), "int64"),
+        ([None, None], pa.int64(), "float64"),
+        ([], pa.int64(), "int64"),
+    ],
+    ids=str,
+)
+def test_integers_beside_nulls_are_floats_only_where_those_hold_them(values, kind, wanted, chunks) -> None:
+    column = pa.chunked_array([pa.array(values, kind)] * chunks)
+    frame = to_pandas(pa.table({"x": [0.5] * len(column), "a": column, "b": column}))
+    assert list(frame.columns) == ["x", "a", "b"]
+    assert str(frame["a"].dtype) == str(frame["b"].dtype) == wanted
+    whole = [None if pd.isna(value) else int(value) for value in frame["a"]]
+    assert whole == column.to_pylist()

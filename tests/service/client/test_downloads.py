@@ -52,6 +52,12 @@ def test_rows_come_in_every_shape(client: Client, shop: Shop, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.arrow", "rows.csv.gz", "rows.parquet"]
 
 
+def test_whole_numbers_beside_nulls_are_not_rounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"account": [2**60 + 1, None]})
+    monkeypatch.setattr(client, "table", lambda *_: table)
+    assert client.sample("tiny", 2)["account"][0] == 2**60 + 1
+
+
 def test_a_request_says_what_is_wanted_and_who_asks(client: Client, shop: Shop) -> None:
     where = {
         "label": "bad",
