@@ -148,6 +148,18 @@ def start(
     )
 
 
+def train_here(run: Run) -> TrainResult:
+    """Train in this process, on `compute.threads` threads where they are given."""
+    threads, before = run.config.compute.threads, torch.get_num_threads()
+    if threads is None:
+        return run.train()
+    torch.set_num_threads(threads)
+    try:
+        return run.train()
+    finally:
+        torch.set_num_threads(before)
+
+
 def _calibrated(prepared: Prepared, result: TrainResult, rows: int) -> Engine:
     """Return the engine of the best weights, calibrated on so many rows."""
     config, device = prepared.config, torch.device("cpu")

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from fingan.config import Config, from_mapping, load, to_mapping
 from fingan.data.frames import to_pandas
-from fingan.errors import UserError
-from fingan.fitting import finish, start
+from fingan.errors import ConfigError, UserError
+from fingan.fitting import finish, start, train_here
 from fingan.preparation import large_parts, prepare, read_training_rows
 
 if TYPE_CHECKING:
@@ -69,7 +69,16 @@ class Synthesizer:
         Args:
             table: pandas, Arrow, polars, a path or a URL.
             hooks: what to tell of the progress.
+
+        Raises:
+            ConfigError: GPUs are asked for, or the configuration does not fit the table.
+            DataError: a table that cannot be learned from.
         """
+        if gpus := self.config.compute.gpus_per_worker:
+            raise ConfigError(
+                f"compute.gpus_per_worker is {gpus:g}, but fit trains on the CPUs of this process; "
+                "set it to 0, or train with `fingan train`"
+            )
         with tempfile.TemporaryDirectory(prefix="fingan-rows-") as folder:
             if large_parts(table, self.config) is not None:
                 prepared = prepare(table, self.config, Path(folder))
@@ -77,7 +86,7 @@ class Synthesizer:
             else:
                 real, _ = read_training_rows(table, self.config)
                 prepared = prepare(real, self.config)
-            self._generator = finish(prepared, start(prepared, hooks=hooks).train(), hooks)
+            self._generator = finish(prepared, train_here(start(prepared, hooks=hooks)), hooks)
         self._real = real
         return self
 

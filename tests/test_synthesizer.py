@@ -7,9 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 import fingan
 from fingan.errors import ConfigError, DataError, NotAvailable, UserError
+from fingan.training import Run
 from tests.tiny import SETTINGS, arrow, config, frame
 
 
@@ -66,6 +68,28 @@ def test_evaluate_measures_against_the_training_rows(fitted):
 def test_nothing_works_before_fit(act):
     with pytest.raises(UserError, match="fit"):
         act(fingan.Synthesizer())
+
+
+def test_a_synthesizer_has_no_gpus_and_says_so():
+    synth = fingan.Synthesizer(overrides=[*SETTINGS, "compute.workers=1", "compute.gpus_per_worker=1"])
+    with pytest.raises(ConfigError, match=r"compute\.gpus_per_worker is 1, but fit trains .* set it to 0"):
+        synth.fit(frame())
+
+
+def test_a_synthesizer_trains_on_the_threads_that_are_given(monkeypatch):
+    threads = []
+
+    def train(run):
+        threads.append(torch.get_num_threads())
+        raise DataError("that was enough")
+
+    monkeypatch.setattr(Run, "train", train)
+    before = torch.get_num_threads()
+    for given in ("3", "null"):
+        with pytest.raises(DataError, match="enough"):
+            fingan.Synthesizer(overrides=[*SETTINGS, f"compute.threads={given}"]).fit(frame())
+    assert threads == [3, before]
+    assert torch.get_num_threads() == before
 
 
 def test_a_csv_is_read_by_the_edited_schema(tmp_path):

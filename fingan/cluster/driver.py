@@ -26,7 +26,7 @@ from fingan.data import data_name
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, FinganError
 from fingan.files import remove_empty
-from fingan.fitting import finish, start
+from fingan.fitting import finish, start, train_here
 from fingan.generator import Generator
 from fingan.ingest import Item, Result, in_turn
 from fingan.preparation import Prepared, prepare
@@ -262,7 +262,7 @@ def _run_here(prepared: Prepared, folder: RunFolder, driver: str) -> InThread:
 
     def work() -> None:
         try:
-            folder.save_result(run.train())
+            folder.save_result(train_here(run))
         except SafetensorError as error:
             raise FinganError(f"cannot write in {folder.path}: {error}") from error
 

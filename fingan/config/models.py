@@ -167,7 +167,9 @@ class ComputeConfig(Section):
     min_workers: int | None = Field(
         None, ge=1, le=4096, description="go on with so few where nodes are lost; null: wait for all"
     )
-    gpus_per_worker: float = Field(0, ge=0, le=1, description="GPUs per worker")
+    gpus_per_worker: float = Field(
+        0, ge=0, le=1, description="GPUs per worker; without workers there are none"
+    )
     timeout: Duration = Field(300.0, description="a worker that is silent for so long is replaced")
     precision: Literal["auto", "fp64", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where it is fast, else fp32"
@@ -192,7 +194,7 @@ class Config(Section):
     seed: int = Field(0, ge=0, lt=1 << 63, description="the run is a function of this")
 
     @model_validator(mode="after")
-    def _a_shard_per_worker(self) -> Config:
+    def _workers_and_what_they_need(self) -> Config:
         if self.compute.workers > self.training.shards:
             raise ValueError(
                 f"compute.workers is {self.compute.workers} but training.shards is {self.training.shards}; "
@@ -203,5 +205,11 @@ class Config(Section):
             raise ValueError(
                 f"compute.min_workers is {fewest} but compute.workers is {self.compute.workers}; "
                 "lower compute.min_workers or raise compute.workers"
+            )
+        gpus = self.compute.gpus_per_worker
+        if gpus and not self.compute.workers:
+            raise ValueError(
+                f"compute.gpus_per_worker is {gpus:g} but compute.workers is 0, which trains on the CPUs of "
+                "this process; set compute.gpus_per_worker to 0 or raise compute.workers"
             )
         return self

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from fingan import cluster
@@ -90,6 +91,13 @@ def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path, mo
     assert (second.version, second.interrupted, second.folder) == (2, False, first.folder)
     assert second.generator.config.seed == 0
     assert second.generator.sample(100).equals(straight.generator.sample(100))
+
+
+def test_a_run_in_this_process_has_the_threads_that_are_given(tmp_path, monkeypatch):
+    threads, train = [], Run.train
+    monkeypatch.setattr(Run, "train", lambda run: (threads.append(torch.get_num_threads()), train(run))[1])
+    cluster.train(arrow(), config("compute.threads=3"), tmp_path, "m")
+    assert threads == [3]
 
 
 def test_a_stop_before_the_first_step_publishes_nothing(tmp_path, monkeypatch):

@@ -79,6 +79,11 @@ def test_two_defaults_share_nothing_that_can_change():
         ("checkpoint", {"keep": 0}, "greater than or equal to 1"),
         ("compute", {"workers": -1}, "greater than or equal to 0"),
         ("compute", {"workers": 17}, "raise training.shards"),
+        (
+            "compute",
+            {"workers": 0, "gpus_per_worker": 0.5},
+            "compute.gpus_per_worker to 0 or raise compute.wo",
+        ),
         ("compute", {"precision": "fp8"}, "'auto', 'fp64', 'fp32' or 'bf16'"),
     ],
 )

@@ -174,11 +174,13 @@ def _reporter(folder: TrialFolder, trial: Trial) -> Reporter:
 def _train_here(
     prepared: Prepared, order: Order, folder: TrialFolder, reporter: Reporter, driver: str
 ) -> TrainResult:
-    """Train in this process."""
+    """Train in this process, on the GPU that Ray gives it, if any."""
     torch.set_num_threads(prepared.config.compute.threads or 1)
     keep_freed_memory()
     hooks = TrialHooks(folder.run, driver, SearchFolder(order.folder), reporter)
-    run = start(prepared, hooks=hooks, checkpoints=folder.run.checkpoints)
+    # Tune's actor sees no other GPU than its own; Ray Train's `get_device` is not for it.
+    device = torch.device("cuda" if prepared.config.compute.gpus_per_worker else "cpu")
+    run = start(prepared, hooks=hooks, checkpoints=folder.run.checkpoints, device=device)
     load_newest(folder.run.checkpoints, run.state)
     run.looks, run.until = order.looks[:-1], order.until
     if prepared.config.tune.clock == "processor":
