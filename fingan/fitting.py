@@ -267,7 +267,7 @@ def _rare_class(prepared: Prepared, number: int, result: TrainResult, hooks: Hoo
     encoder = replace(encoder, identifiers=prepared.encoder.identifiers)
     of_class = Prepared(own, schema, encoder, encoder.encode(rows), None, rows, rows.num_rows)
     trained = start(of_class, hooks=_Stopping(hooks)).train()
-    passes = trained.steps * own.training.batch_size / rows.num_rows
+    passes = trained.steps * own.rows_per_step / rows.num_rows
     if passes < FEWEST_PASSES:
         raise DataError(
             f"{passes:.1f} passes over its {rows.num_rows} rows teach it little; train for longer"

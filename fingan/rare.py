@@ -166,7 +166,8 @@ def of_rare(config: Config, number: int, classes: int, rows: int, steps: int, se
         changes["time_budget"] = max(share * seconds, 1e-3)
     if training.steps is not None:
         # Steps count instead of passes elsewhere; few rows are not learnt by heart for it.
-        most = math.inf if epochs is None else math.ceil(epochs * rows / batch)
+        through = batch * config.objective.discriminator_steps
+        most = math.inf if epochs is None else math.ceil(epochs * rows / through)
         changes["steps"] = int(max(1, min(round(share * steps), most)))
     own = _training(config, **changes)
     return own.model_copy(update={"seed": key(config.seed, "rare class", number) >> 1})

@@ -155,6 +155,12 @@ def test_steps_go_through_the_few_rows_no_oftener_than_epochs_would():
     assert free.steps == 10_000
 
 
+def test_a_step_of_several_batches_goes_through_as_many_rows():
+    settings = ("training.steps=30000", "training.time_budget=null", "objective.discriminator_steps=5")
+    own = of_rare(configured(*settings), 0, 1, 100, 30_000, 600.0)
+    assert own.training.steps * own.rows_per_step / 100 == pytest.approx(rare.PASSES * 300, rel=0.01)
+
+
 def test_a_batch_fits_into_the_class_and_passes_are_bounded():
     config = configured("training.batch_size=512", "training.epochs=10")
     assert of_rare(config, 0, 1, 473, 1, 1.0).training.batch_size == 256
@@ -209,6 +215,12 @@ def test_a_class_with_hardly_a_step_is_left_to_the_tables_network(caplog):
     made = train(rare_table(), "training.steps=8")
     assert made.rare == ()
     assert "no network of its own for label = bad: 1.6 passes over its" in caplog.text
+
+
+def test_several_batches_a_step_are_as_many_passes(caplog):
+    made = train(rare_table(), "training.steps=8", "objective.discriminator_steps=4")
+    assert len(made.rare) == 1
+    assert not caplog.text
 
 
 def test_what_the_users_rules_tie_costs_the_class_nothing():

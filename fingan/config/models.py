@@ -193,6 +193,11 @@ class Config(Section):
     tune: TuneConfig = TuneConfig()
     seed: int = Field(0, ge=0, lt=1 << 63, description="the run is a function of this")
 
+    @property
+    def rows_per_step(self) -> int:
+        """Training rows that a step goes through: a batch for each of the discriminator's updates."""
+        return self.training.batch_size * self.objective.discriminator_steps
+
     @model_validator(mode="after")
     def _workers_and_what_they_need(self) -> Config:
         if self.compute.workers > self.training.shards:

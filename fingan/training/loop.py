@@ -175,9 +175,7 @@ class Run:
         """
         state, progress = self.state, self.state.progress
         self._check_same_start()
-        self._pace = Pace(
-            self.config.training, self.source.rows, progress, self.clock, self.looks, self.until
-        )
+        self._pace = Pace(self.config, self.source.rows, progress, self.clock, self.looks, self.until)
         self._keep_good()
         reason, _ = self._agree()
         while not reason:
@@ -204,7 +202,7 @@ class Run:
             best_step=progress.best_step,
             steps=progress.step,
             seconds=self._pace.elapsed,
-            rows_per_second=self._pace.rows_per_second(self.config.training.batch_size),
+            rows_per_second=self._pace.rows_per_second,
             rollbacks=progress.attempt,
             reason=reason,
         )
@@ -366,7 +364,7 @@ class Run:
             planned=progress.planned,
             elapsed=progress.elapsed,
             remaining=self._pace.remaining(),
-            rows_per_second=self._pace.rows_per_second(self.config.training.batch_size),
+            rows_per_second=self._pace.rows_per_second,
             score=self._score,
             best=progress.best_score,
             terms=means,

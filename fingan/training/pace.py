@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fingan.config import TrainingConfig
+from fingan.config import Config
 from fingan.training.state import Progress
 
 REASONS = ("", "finished", "time budget", "early stop", "interrupted", "pause", "epochs")
@@ -52,7 +52,7 @@ class Pace:
     decision of the run.
 
     Args:
-        config: steps, time budget, epochs and validations.
+        config: of the run: steps, time budget, epochs, batches and validations.
         rows: of the training table.
         progress: where the run stands, kept up to date by the loop.
         clock: seconds since any moment, never going back.
@@ -62,15 +62,16 @@ class Pace:
 
     def __init__(
         self,
-        config: TrainingConfig,
+        config: Config,
         rows: int,
         progress: Progress,
         clock: Callable[[], float],
         looks: Sequence[float] = (),
         until: float = 1.0,
     ) -> None:
-        self._config, self._progress, self._clock, self._looks = config, progress, clock, looks
+        self._config, self._progress, self._clock, self._looks = config.training, progress, clock, looks
         self._until = until
+        self._rows_per_step = config.rows_per_step
         self._most = _most_steps(config, rows)
         self._started = clock()
         self._before = progress.elapsed
@@ -92,10 +93,11 @@ class Pace:
         spent = self.elapsed - self._before - self._validation_seconds
         return spent / self._taken if self._taken else 0.0
 
-    def rows_per_second(self, batch_size: int) -> float:
-        """Return real rows per second of this process's life, validations apart."""
+    @property
+    def rows_per_second(self) -> float:
+        """Real rows per second of this process's life, validations apart."""
         per_step = self._seconds_per_step()
-        return batch_size / per_step if per_step > 0.0 else 0.0
+        return self._rows_per_step / per_step if per_step > 0.0 else 0.0
 
     def remaining(self) -> float:
         """Return the expected seconds until the end, validations apart."""
@@ -168,8 +170,9 @@ class Pace:
         self._progress.validated_step = self._progress.step
 
 
-def _most_steps(config: TrainingConfig, rows: int) -> float:
+def _most_steps(config: Config, rows: int) -> float:
     """Return the steps at which a run is over whatever the clock says; infinity where there are none."""
-    if config.steps is not None:
-        return config.steps
-    return math.inf if config.epochs is None else math.ceil(config.epochs * rows / config.batch_size)
+    steps, epochs = config.training.steps, config.training.epochs
+    if steps is not None:
+        return steps
+    return math.inf if epochs is None else math.ceil(epochs * rows / config.rows_per_step)

@@ -146,6 +146,14 @@ def test_a_time_budget_is_kept():
     assert result.rows_per_second == pytest.approx(62 / 0.125)
 
 
+def test_rows_of_all_batches_of_a_step_are_counted():
+    clock, hooks = Clock(), Recorder()
+    run = make_run(settings("objective.discriminator_steps=3"), hooks=hooks, clock=clock)
+    clock.run = run
+    assert run.train().rows_per_second == pytest.approx(3 * 62 / 0.125)
+    assert hooks.updates[-1].rows_per_second == pytest.approx(3 * 62 / 0.125)
+
+
 # Roll-back.
 
 

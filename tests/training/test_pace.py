@@ -22,7 +22,7 @@ class Drive:
 
     def __init__(self, *overrides: str, progress: Progress | None = None, rows: int = ROWS) -> None:
         self.clock, self.progress = Clock(), Progress() if progress is None else progress
-        self.pace = Pace(settings(*overrides).training, rows, self.progress, self.clock)
+        self.pace = Pace(settings(*overrides), rows, self.progress, self.clock)
 
     def steps(self, count: int, seconds: float = 0.1) -> Verdict:
         for _ in range(count):
@@ -73,7 +73,7 @@ def test_a_budget_is_estimated_from_the_first_window_on():
     # 2 of 100 seconds for 20 steps; a tenth of the rest is set aside for validations.
     assert drive.steps(20).planned == pytest.approx(20 + 882, abs=1)
     assert drive.pace.remaining() == pytest.approx(88.2, abs=0.2)
-    assert drive.pace.rows_per_second(50) == pytest.approx(500.0)
+    assert drive.pace.rows_per_second == pytest.approx(620.0)
 
 
 def test_a_budget_is_kept_and_never_called_finished():
@@ -127,6 +127,12 @@ def test_a_small_table_is_not_gone_through_more_often_than_allowed():
     assert drive.clock.now - 1_000 < 30.0
 
 
+def test_a_step_of_several_batches_goes_through_as_many_rows():
+    drive = Drive(*BUDGET, "training.epochs=24", "objective.discriminator_steps=3", rows=620)
+    assert drive.steps(20).planned == 80
+    assert drive.pace.rows_per_second == pytest.approx(3 * 620.0)
+
+
 @pytest.mark.parametrize("overrides", [["training.epochs=null"], ["training.steps=600"]])
 def test_epochs_end_a_run_of_a_time_budget_alone_and_only_where_they_are_bounded(overrides):
     drive = Drive(*BUDGET, "training.epochs=24", *overrides, rows=620)
@@ -154,7 +160,7 @@ def test_validations_do_not_count_as_training_speed():
     drive = Drive("training.steps=100")
     drive.steps(20)
     drive.validate(30.0)
-    assert drive.pace.rows_per_second(10) == pytest.approx(100.0)
+    assert drive.pace.rows_per_second == pytest.approx(620.0)
     assert drive.pace.elapsed == pytest.approx(32.0)
 
 
@@ -163,7 +169,7 @@ def test_a_rolled_back_step_took_its_time_all_the_same():
     drive.steps(40)
     drive.progress.step = 0
     verdict = drive.steps(20)
-    assert drive.pace.rows_per_second(1) == pytest.approx(10.0)
+    assert drive.pace.rows_per_second == pytest.approx(620.0)
     assert verdict.planned == pytest.approx(20 + 94 * 0.9 / 0.1, abs=1)
 
 
@@ -194,8 +200,7 @@ def test_a_resumed_run_counts_what_was_spent_before():
 )
 def test_a_run_pauses_at_its_share_and_looks_there(overrides, reached):
     drive = Drive(*overrides)
-    training = settings(*overrides).training
-    drive.pace = Pace(training, ROWS, drive.progress, drive.clock, (0.5, 1.0), until=0.5)
+    drive.pace = Pace(settings(*overrides), ROWS, drive.progress, drive.clock, (0.5, 1.0), until=0.5)
     verdict = drive.steps(20)
     while not verdict.reason:
         assert not verdict.validate
@@ -206,7 +211,8 @@ def test_a_run_pauses_at_its_share_and_looks_there(overrides, reached):
 
 def test_a_run_that_goes_on_after_a_pause_comes_to_its_end():
     drive = Drive("training.steps=200", progress=Progress(step=100, validated_step=100))
-    training = settings("training.steps=200").training
-    drive.pace = Pace(training, ROWS, drive.progress, drive.clock, (0.5, 1.0), until=1.0)
+    drive.pace = Pace(
+        settings("training.steps=200"), ROWS, drive.progress, drive.clock, (0.5, 1.0), until=1.0
+    )
     assert drive.steps(20).reason == ""
     assert drive.steps(80).reason == "finished"
