@@ -43,7 +43,7 @@ def candidates(trials: Sequence[Trial], count: int) -> list[Trial]:
 def _promise(trial: Trial) -> tuple[bool, int, float, int]:
     """Return by what trials are put in order: the finished first, then by looks, then by score."""
     short = trial.status != "finished"
-    return short, -len(trial.curve) if short else 0, trial.curve[-1][1], trial.number
+    return short, -max(trial.by_look, default=0) if short else 0, trial.curve[-1][1], trial.number
 
 
 def rounds(seeds: int) -> list[int]:

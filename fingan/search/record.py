@@ -47,6 +47,7 @@ class Trial:
         error: why it failed.
         workers: it trained on.
         given: whether its number is that of a setting from earlier searches, tried before any proposal.
+        looks: number of each look of the curve, 0 for what is none; empty where they are 1, 2, 3 and so on.
     """
 
     number: int
@@ -61,6 +62,13 @@ class Trial:
     error: str = ""
     workers: int = 1
     given: bool = False
+    looks: tuple[int, ...] = ()
+
+    @property
+    def by_look(self) -> dict[int, float]:
+        """The best score so far at each look; of one that was repeated, at its last."""
+        numbers = self.looks or range(1, len(self.curve) + 1)
+        return {look: score for look, (_, score) in zip(numbers, self.curve, strict=True) if look}
 
     @property
     def score(self) -> float | None:

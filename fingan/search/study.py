@@ -107,7 +107,7 @@ class Study:
                 self._study.add_trial(self._frozen(trial, state, value))
             return
         asked.set_constraint(_FAILED, _violation(trial))
-        for look, (_, score) in enumerate(trial.curve, start=1):
+        for look, score in trial.by_look.items():
             asked.report(score, look)
         self._study.tell(asked, value, state)
 
@@ -134,7 +134,7 @@ class Study:
             params=self._encoded(trial.params),
             distributions=self._distributions,
             constraints={_FAILED: _violation(trial)},
-            intermediate_values={look: score for look, (_, score) in enumerate(trial.curve, start=1)},
+            intermediate_values=trial.by_look,
         )
         return frozen
 

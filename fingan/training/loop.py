@@ -55,6 +55,7 @@ class Update:
         event: what just happened, if anything: `validated`, `rolled back: …`, `checkpoint failed: …`.
         workers: how many train.
         restarts: how often they had to be started again.
+        look: number of the run's look that was just taken (see `Run.looks`), the first is 1; 0 for none.
     """
 
     step: int
@@ -68,6 +69,7 @@ class Update:
     event: str = ""
     workers: int = 1
     restarts: int = 0
+    look: int = 0
 
 
 class Hooks(Protocol):
@@ -165,6 +167,7 @@ class Run:
         self._window_terms: list[dict[str, Tensor]] = []
         self._score: float | None = None
         self._events: list[str] = []
+        self._look = 0
 
     def train(self) -> TrainResult:
         """Take steps until the plan is fulfilled, time is up, quality stalls or the user stops.
@@ -310,7 +313,7 @@ class Run:
         progress = self.state.progress
         verdict = self._pace.verdict(self.reducer.rank == 0 and self.hooks.should_stop())
         decided = Verdict.unpack(self._from_rank_0(verdict.pack()))
-        progress.planned, progress.elapsed = decided.planned, decided.elapsed
+        progress.planned, progress.elapsed, self._look = decided.planned, decided.elapsed, decided.look
         return decided.reason, decided.validate
 
     def _from_rank_0(self, numbers: list[float]) -> list[float]:
@@ -371,4 +374,5 @@ class Run:
             event=event,
             workers=self.reducer.world,
             restarts=self.restarts,
+            look=self._look,
         )

@@ -27,21 +27,24 @@ class Verdict:
         validate: whether a validation is due.
         planned: steps that the run is expected to take.
         elapsed: seconds of training so far, over all resumptions.
+        look: number of the look that the validation is, the first is 1; 0 for none.
     """
 
     reason: str
     validate: bool
     planned: int
     elapsed: float
+    look: int = 0
 
     def pack(self) -> list[float]:
         """Return the verdict as numbers."""
-        return [float(REASONS.index(self.reason)), float(self.validate), float(self.planned), self.elapsed]
+        return [REASONS.index(self.reason), self.validate, self.planned, self.elapsed, self.look]
 
     @classmethod
     def unpack(cls, numbers: Sequence[float]) -> Verdict:
         """Read what `pack` wrote."""
-        return cls(REASONS[int(numbers[0])], bool(numbers[1]), int(numbers[2]), numbers[3])
+        reason, validate, planned, elapsed, look = numbers
+        return cls(REASONS[int(reason)], bool(validate), int(planned), elapsed, int(look))
 
 
 class Pace:
@@ -123,21 +126,27 @@ class Pace:
 
     def _validation_due(self, planned: int) -> bool:
         config, progress = self._config, self._progress
-        if self._looks:
-            return self._look_due(planned)
         if config.time_budget is None:
             return progress.step - progress.validated_step >= max(1, planned // config.validations)
         length = config.time_budget if planned < self._most else self.elapsed + self._left(planned)
         gap = max(length / config.validations, self._last_cost / VALIDATION_SHARE)
         return self.elapsed - self._last_validation >= gap
 
-    def _look_due(self, planned: int) -> bool:
-        """Whether a look lies between the last validation and now."""
-        budget = self._config.time_budget
-        before, now, end = float(self._progress.validated_step), float(self._progress.step), float(planned)
-        if budget is not None:
-            before, now, end = self._last_validation, self.elapsed, budget
-        return any(before < share * end <= now for share in self._looks)
+    def _stand(self, planned: int) -> tuple[float, float, float]:
+        """Return where the last validation was, where the run stands, and its end.
+
+        In steps where these end it, else in seconds.
+        """
+        progress, budget = self._progress, self._config.time_budget
+        if budget is None or planned >= self._most:
+            return progress.validated_step, progress.step, planned
+        return self._last_validation, self.elapsed, budget
+
+    def _look(self, planned: int) -> int:
+        """Return the number of the last look that lies between the last validation and now; 0 for none."""
+        before, now, end = self._stand(planned)
+        due = (n for n, share in enumerate(self._looks, start=1) if before < share * end <= now)
+        return max(due, default=0)
 
     def _reason(self, planned: int) -> str:
         config = self._config
@@ -151,16 +160,18 @@ class Pace:
         return "epochs" if config.steps is None else "finished"
 
     def _pause_due(self, planned: int) -> bool:
-        budget = self._config.time_budget
-        now, end = (self._progress.step, planned) if budget is None else (self.elapsed, budget)
+        _, now, end = self._stand(planned)
         return self._until < 1.0 and now >= self._until * end
 
     def verdict(self, stop: bool) -> Verdict:
         """Decide after a window whether to stop (`stop`: the user asks for it) and whether to validate."""
         planned = self._planned()
         reason = "interrupted" if stop else self._reason(planned)
-        due = self._taken > 0 and self._validation_due(planned)
-        return Verdict(reason, due, planned, self.elapsed)
+        if not self._taken:
+            return Verdict(reason, False, planned, self.elapsed)
+        look = self._look(planned)
+        due = look > 0 if self._looks else self._validation_due(planned)
+        return Verdict(reason, due, planned, self.elapsed, look)
 
     def validated(self, seconds: float) -> None:
         """Book the cost of a validation that has just ended."""

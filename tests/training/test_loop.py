@@ -89,6 +89,13 @@ def test_the_best_validation_is_kept():
     assert scores == [(3.0, 3.0), (1.0, 1.0), (2.0, 1.0)]
 
 
+def test_looks_are_told_by_their_numbers():
+    run, validate = scored_run([3.0, 1.0, 2.0], looks=(0.1, 1 / 3, 2 / 3))
+    run.train()
+    assert [u.look for u in run.hooks.updates] == [2, 3, 0]
+    assert validate.steps == [20, 40, 60]
+
+
 def test_a_score_that_is_no_number_is_never_the_best():
     run, _ = scored_run([math.nan, 2.0, math.nan], "training.validations=3")
     result = run.train()

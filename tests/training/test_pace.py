@@ -43,7 +43,7 @@ BUDGET = ("training.steps=null", "training.time_budget=100s")
 
 def test_verdicts_survive_the_broadcast():
     for reason in REASONS:
-        verdict = Verdict(reason, True, 123_456, 78.9)
+        verdict = Verdict(reason, True, 123_456, 78.9, 2)
         assert Verdict.unpack(verdict.pack()) == verdict
 
 
@@ -207,6 +207,49 @@ def test_a_run_pauses_at_its_share_and_looks_there(overrides, reached):
         verdict = drive.steps(20)
     assert (verdict.reason, verdict.validate) == ("pause", True)
     assert drive.progress.step == pytest.approx(reached, abs=20)
+
+
+EPOCHS = (*BUDGET, "training.epochs=24")
+"""With 620 rows they are 240 steps, a quarter of what the budget allows."""
+
+
+def looked(looks: tuple[float, ...], *overrides: str, window: int = 20, until: float = 1.0, rows: int = 620):
+    """Return the number and the step of each look, and the last verdict."""
+    drive = Drive(*overrides, rows=rows)
+    drive.pace = Pace(settings(*overrides), rows, drive.progress, drive.clock, looks, until)
+    found, verdict = [], drive.steps(window)
+    while not verdict.reason or verdict.validate:
+        assert verdict.validate is (verdict.look > 0)
+        if verdict.validate:
+            found.append((verdict.look, drive.progress.step))
+            drive.validate(0.1)
+        if verdict.reason:
+            break
+        verdict = drive.steps(window)
+    return found, verdict
+
+
+def test_looks_are_shares_of_the_epochs_where_these_end_the_run():
+    found, verdict = looked((1 / 9, 1 / 3, 2 / 3), *EPOCHS)
+    assert found == [(1, 40), (2, 80), (3, 160)]
+    assert verdict.reason == "epochs"
+
+
+def test_looks_are_shares_of_the_budget_where_it_ends_the_run():
+    found, verdict = looked((0.2, 0.6), *BUDGET, rows=ROWS)
+    assert found == [(1, 200), (2, 600)]
+    assert verdict.reason == "time budget"
+
+
+def test_of_two_looks_in_a_window_the_second_counts():
+    assert looked((1 / 9, 1 / 3, 2 / 3), *EPOCHS, window=100)[0] == [(2, 100), (3, 200)]
+    assert looked((1 / 9, 1 / 3, 2 / 3), "training.steps=60")[0] == [(2, 20), (3, 40)]
+
+
+def test_a_run_that_its_epochs_end_pauses_at_its_share_of_them():
+    found, verdict = looked((0.25, 0.5, 0.75), *EPOCHS, until=0.5)
+    assert found == [(1, 60), (2, 120)]
+    assert verdict.reason == "pause"
 
 
 def test_a_run_that_goes_on_after_a_pause_comes_to_its_end():

@@ -8,7 +8,7 @@
                                      population.json members and moves, in a population
                                      search/0007/    the run folder of trial 7, as of any run
                                      final/0007-2/   of its third seed
-                                     search/0007/looks.jsonl   seconds, best score and step at each look
+                                     search/0007/looks.jsonl   seconds, best score, step, number of each look
 
 What Ray Tune notes of itself is not needed to go on: the scheduler and the searcher are told again
 what the folders hold.
@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fingan.cluster.runs import UNFINISHED, RunFolder
 from fingan.errors import NotFound
@@ -33,6 +33,18 @@ from fingan.search import Trial
 from fingan.types import Json
 
 STAGES = ("search", "final")
+
+
+class Look(NamedTuple):
+    """A look at a trial: seconds of training, best score so far, steps, and its number.
+
+    The first is 1; 0 is a validation that is no look of the search's, as a finalist's are.
+    """
+
+    seconds: float
+    score: float
+    step: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -58,26 +70,26 @@ class TrialFolder:
             {**self.run.read(), **entry, "workers": trial.workers, "status": "running", "config": config}
         )
 
-    def look(self, seconds: float, score: float, step: int) -> None:
+    def look(self, seconds: float, score: float, step: int, number: int) -> None:
         """Add a look."""
         with self._looks.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([seconds, score, step]) + "\n")
+            file.write(json.dumps([seconds, score, step, number]) + "\n")
 
-    def looks(self) -> list[tuple[float, float, int]]:
-        """Return seconds, best score and step at each look; a torn line is passed over."""
+    def looks(self) -> list[Look]:
+        """Return all looks; a torn line is passed over."""
         found = []
         with suppress(OSError):
             for line in self._looks.read_text(encoding="utf-8").splitlines():
                 with suppress(ValueError, TypeError):
-                    seconds, score, step = json.loads(line)
-                    found.append((float(seconds), float(score), int(step)))
+                    seconds, score, step, number = json.loads(line)
+                    found.append(Look(float(seconds), float(score), int(step), int(number)))
         return found
 
     def keep_looks(self, until: int) -> None:
         """Forget looks after a step: the trial goes on from a checkpoint of that step."""
-        self.set_looks([look for look in self.looks() if look[2] <= until])
+        self.set_looks([look for look in self.looks() if look.step <= until])
 
-    def set_looks(self, looks: Iterable[tuple[float, float, int]]) -> None:
+    def set_looks(self, looks: Iterable[Look]) -> None:
         """Replace the looks: the trial goes on from a state with this past."""
         lines = [json.dumps(list(look)) + "\n" for look in looks]
         atomic_write_bytes(self._looks, "".join(lines).encode())
@@ -93,8 +105,9 @@ class TrialFolder:
             seed=entry["seed"],
             stage=entry["stage"],
             status=entry["status"],
-            curve=tuple((seconds, score) for seconds, score, _ in looks),
-            steps=max([entry.get("steps", 0), *(step for _, _, step in looks)]),
+            curve=tuple((look.seconds, look.score) for look in looks),
+            looks=tuple(look.number for look in looks),
+            steps=max([entry.get("steps", 0), *(look.step for look in looks)]),
             rollbacks=entry.get("rollbacks", 0),
             memorisation=entry.get("memorisation"),
             error=entry.get("error", ""),

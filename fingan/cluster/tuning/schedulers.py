@@ -44,7 +44,7 @@ class Halving(FIFOScheduler):
 
     def weak(self, number: int, look: int, score: float) -> bool:
         """Take a trial's score at a look, the first is 1; return whether the trial is to end there."""
-        if look > len(self._scores) or number in self._scores[look - 1]:
+        if not 1 <= look <= len(self._scores) or number in self._scores[look - 1]:
             return False
         known = self._scores[look - 1]
         known[number] = score if math.isfinite(score) else math.inf
@@ -83,6 +83,6 @@ def scheduler_of(
     scheduler = Halving(config.reduction, config.rungs, asking)
     for trial in known:
         # An unfinished one goes on with its next look: those it has passed are not judged again.
-        for look, (_, score) in enumerate(trial.curve, start=1):
+        for look, score in trial.by_look.items():
             scheduler.weak(trial.number, look, score)
     return scheduler

@@ -73,18 +73,22 @@ class Reporter:
 
     def __init__(self, folder: TrialFolder, trial: Trial) -> None:
         self._folder, self._trial = folder, trial
-        self.told = 0
 
-    def look(self, seconds: float, score: float | None, step: int) -> None:
-        """Note a look and tell of it; where nothing was scored there is nothing to note."""
-        if score is not None and math.isfinite(score):
-            self._folder.look(seconds, score, step)
-        self.tell(math.inf if score is None else score)
+    def hear(self, update: Update) -> None:
+        """Note and tell of an update's validation, if it has one; where nothing was scored, tell only."""
+        if "validated" not in update.event:
+            return
+        score = math.inf if update.best is None else update.best
+        if math.isfinite(score):
+            self._folder.look(update.elapsed, score, update.step, update.look)
+        self.tell(score, update.look)
 
-    def tell(self, score: float) -> None:
-        """Tell of a look. The scheduler may end the trial here: SystemExit is raised in this thread."""
-        self.told += 1
-        tune.report({METRIC: score, "look": self.told, "number": self._trial.number})
+    def tell(self, score: float, look: int) -> None:
+        """Tell of a look; 0 for a validation that is none.
+
+        The scheduler may end the trial here: SystemExit is raised in this thread.
+        """
+        tune.report({METRIC: score, "look": look, "number": self._trial.number})
 
 
 class TrialHooks(FolderHooks):
@@ -97,8 +101,7 @@ class TrialHooks(FolderHooks):
     def on_update(self, update: Update) -> None:
         """Append the update to the run's progress; tell of it where it is a look."""
         super().on_update(update)
-        if "validated" in update.event:
-            self._reporter.look(update.elapsed, update.best, update.step)
+        self._reporter.hear(update)
 
     def should_stop(self) -> bool:
         """Whether the search was asked to stop."""
@@ -130,14 +133,17 @@ def run_trial(config: dict[str, Any], order: Order, prepared: Prepared) -> None:
     driver = folder.run.renew()
     train = _train_on_workers if workers > 1 else _train_here
     try:
-        reporter = _reporter(folder, trial)
+        saved = list_checkpoints(folder.run.checkpoints)
+        # What was seen after the state from which the trial goes on is seen again.
+        folder.keep_looks(step_of(saved[-1]) if saved else 0)
+        reporter = Reporter(folder, trial)
         result = train(own, order, folder, reporter, driver)
         if result.reason == "pause":
             folder.run.note(
                 status="paused", until=order.until, steps=result.steps, rollbacks=result.rollbacks
             )
         else:
-            _end(result, own, folder, reporter)
+            _end(result, own, folder, reporter, last=len(order.looks))
     except SystemExit:
         # Raised by Tune in this thread, at a look: this setting is not worth more.
         if (now := folder.read()) is not None and now.status == "running":
@@ -148,7 +154,7 @@ def run_trial(config: dict[str, Any], order: Order, prepared: Prepared) -> None:
             folder.run.note(status="failed", error=f"{type(error).__name__}: {error}")
 
 
-def _end(result: TrainResult, prepared: Prepared, folder: TrialFolder, reporter: Reporter) -> None:
+def _end(result: TrainResult, prepared: Prepared, folder: TrialFolder, reporter: Reporter, last: int) -> None:
     """Note what a trial came to, and tell of its last look."""
     if result.reason == "interrupted":
         folder.run.note(status="pruned" if folder.weak.exists() else "interrupted")
@@ -156,19 +162,10 @@ def _end(result: TrainResult, prepared: Prepared, folder: TrialFolder, reporter:
     share = memorisation(prepared, result)
     folder.run.save_result(result)
     if result.score is not None:
-        folder.look(result.seconds, result.score, result.steps)
+        folder.look(result.seconds, result.score, result.steps, last)
     folder.run.note(status="finished", steps=result.steps, rollbacks=result.rollbacks, memorisation=share)
     if result.score is not None:
-        reporter.tell(result.score)
-
-
-def _reporter(folder: TrialFolder, trial: Trial) -> Reporter:
-    """Return who tells of the looks, after those up to the state from which the trial goes on."""
-    reporter = Reporter(folder, trial)
-    saved = list_checkpoints(folder.run.checkpoints)
-    folder.keep_looks(step_of(saved[-1]) if saved else 0)
-    reporter.told = len(folder.looks())  # the scheduler has heard of these
-    return reporter
+        reporter.tell(result.score, last)
 
 
 def _train_here(
@@ -207,8 +204,7 @@ def _train_on_workers(
                 run.stop.touch()
             updates, offset = read_updates(run.progress, offset)
             for update in updates:
-                if "validated" in update.event:
-                    reporter.look(update.elapsed, update.best, update.step)
+                reporter.hear(update)
     except BaseException:
         # Tune ends this actor; its workers must not go on without it.
         run.stop.touch()

@@ -18,11 +18,12 @@ def test_a_trial_is_read_back_with_its_looks(folder):
     trial = Trial(7, {"training.lr": 0.01})
     own = folder.trial("search", 7, 0)
     own.begin(trial, {"seed": 0})
-    own.look(1.5, 0.9, 20)
-    own.look(3.0, 0.7, 40)
+    own.look(1.5, 0.9, 20, 1)
+    own.look(3.0, 0.7, 40, 3)
     (read,) = folder.trials("search")
     assert (read.number, read.params, read.status, read.steps) == (7, {"training.lr": 0.01}, "running", 40)
     assert read.curve == ((1.5, 0.9), (3.0, 0.7))
+    assert read.by_look == {1: 0.9, 3: 0.7}
     own.run.note(status="finished", steps=60, rollbacks=1, memorisation=0.5)
     (read,) = folder.all_trials()
     assert (read.status, read.steps, read.rollbacks, read.memorisation) == ("finished", 60, 1, 0.5)
@@ -32,19 +33,19 @@ def test_a_trial_is_read_back_with_its_looks(folder):
 def test_a_torn_look_is_passed_over(folder):
     own = folder.trial("search", 0, 0)
     own.begin(Trial(0, {}), {})
-    own.look(1.0, 0.9, 20)
+    own.look(1.0, 0.9, 20, 1)
     with (own.run.path / "looks.jsonl").open("a") as file:
         file.write("[2.0, 0.8")
-    assert own.looks() == [(1.0, 0.9, 20)]
+    assert own.looks() == [(1.0, 0.9, 20, 1)]
 
 
 def test_looks_after_the_checkpoint_are_forgotten(folder):
     own = folder.trial("search", 0, 0)
     own.begin(Trial(0, {}), {})
     for step in (20, 40, 60):
-        own.look(float(step), 1.0 / step, step)
+        own.look(float(step), 1.0 / step, step, step // 20)
     own.keep_looks(40)
-    assert [step for _, _, step in own.looks()] == [20, 40]
+    assert [look.step for look in own.looks()] == [20, 40]
 
 
 def test_a_folder_that_does_not_tell_what_it_is_is_no_trial(folder):

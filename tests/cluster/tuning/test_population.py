@@ -50,7 +50,7 @@ def population(tmp_path) -> Population:
         saved = trial.run.checkpoints / "step-00000040"
         saved.mkdir(parents=True)
         (saved / "of").write_text(str(number))
-        trial.look(1.0, 0.1 * (number + 1), 40)
+        trial.look(1.0, 0.1 * (number + 1), 40, 1)
         trial.run.note(status="paused", until=0.25)
     return found
 

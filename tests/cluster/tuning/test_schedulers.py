@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
@@ -46,6 +48,12 @@ def test_trials_from_before_the_search_went_on_count(status):
     assert decision(scheduler_of(space(), []), 6, 1, 0.5) == TrialScheduler.CONTINUE
 
 
+def test_a_trial_that_came_late_to_its_first_look_counts_where_it_was():
+    known = [replace(trial, looks=(2,)) for trial in tried([0.2, 0.3], "pruned")]
+    assert decision(scheduler_of(space(), known), 6, 1, 0.5) == TrialScheduler.CONTINUE
+    assert decision(scheduler_of(space(), known), 6, 2, 0.5) == TrialScheduler.STOP
+
+
 def test_one_in_three_goes_on():
     scheduler = scheduler_of(space(), [])
     scores = [0.30, 0.31, 0.32, 0.33, 0.34, 0.35, 0.36, 0.37, 0.38]
@@ -88,6 +96,7 @@ def test_a_trial_without_a_score_ends(score):
 def test_without_pruning_there_is_nothing_to_decide():
     assert isinstance(scheduler_of(space("tune.scheduler=none"), []), FIFOScheduler)
     assert decision(scheduler_of(space("tune.rungs=1"), tried([0.2], "finished")), 1, 1, 0.9) == "CONTINUE"
+    assert decision(scheduler_of(space("tune.rungs=1"), []), 1, 0, 0.9) == "CONTINUE"
 
 
 def test_a_trial_of_several_workers_is_asked_to_end(tmp_path):

@@ -30,8 +30,8 @@ def searcher(folder: SearchFolder, *first: dict, trials: int = 4) -> StudySearch
 def note(folder: SearchFolder, trial: Trial, **values) -> None:
     own = folder.trial(trial.stage, trial.number, trial.seed)
     own.begin(trial, {})
-    for seconds, score in trial.curve:
-        own.look(seconds, score, 20)
+    for number, (seconds, score) in enumerate(trial.curve, start=1):
+        own.look(seconds, score, 20, number)
     own.run.note(status=trial.status, **values)
 
 
