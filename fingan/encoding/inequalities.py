@@ -201,12 +201,21 @@ class _Column:
     keys: Values
     missing: Bool
     given: Bool
+    floor: Values = field(init=False)
     ceiling: Values = field(init=False)
     changed: bool = False
 
     def __post_init__(self) -> None:
-        # What given values above leave possible.
+        # What given values below and above leave possible.
+        self.floor = np.where(self.given, self.keys, self.support.lowest)
         self.ceiling = np.where(self.given, self.keys, self.support.highest)
+
+    def part(self) -> None:
+        """Be null, where null occurs, between given values that leave nothing possible."""
+        rows = ~self.given & ~self.missing & (self.floor > self.ceiling)
+        if self.support.nullable and rows.any():
+            self.missing |= rows
+            self.changed = True
 
     def move(self, rule: LessEqual, rows: np.ndarray, floor: Values, ceiling: Values) -> None:
         """Draw `rows` anew within [floor, ceiling]; null where nothing fits and null occurs."""
@@ -243,7 +252,7 @@ class Repair:
 
         Columns below a given one are moved down from it, all others up from the column
         below. In training a value that nothing can follow is only followed by null, and so
-        it is here.
+        it is here; null also parts given values that are not in order.
 
         Args:
             rows: decoded columns of B rows.
@@ -253,6 +262,8 @@ class Repair:
             ConditionError: the given values leave no way to keep a rule.
         """
         columns = {name: self._column(name, rows[name], given) for name in self.supports}
+        for rule in self.rules:
+            self._pass_up(rule, columns)
         for rule in reversed(self.rules):
             self._lower(rule, columns)
         for rule in self.rules:
@@ -288,9 +299,19 @@ class Repair:
         return _Column(self.supports[name], keys.copy(), missing.copy(), known)
 
     @staticmethod
+    def _pass_up(rule: LessEqual, columns: Mapping[str, _Column]) -> None:
+        """Pass the floor of the low column up."""
+        low, high = columns[rule.low], columns[rule.high]
+        bound = ~low.missing & (low.floor > low.support.lowest)
+        if bound.any():
+            floor = high.support.after(low.floor) if rule.strict else low.floor
+            high.floor = np.where(bound, np.maximum(high.floor, floor), high.floor)
+
+    @staticmethod
     def _lower(rule: LessEqual, columns: Mapping[str, _Column]) -> None:
         """Pass the ceiling of the high column down, and move the low column below it."""
         low, high = columns[rule.low], columns[rule.high]
+        high.part()
         bound = ~high.missing & (high.ceiling < high.support.highest)
         if not bound.any():
             return

@@ -200,6 +200,57 @@ def test_given_values_in_conflict():
     assert anything(encoder, 2, given=fine)["a"][0].as_py() == 10_300
 
 
+def parted(*nullable, strict=False):
+    """Return the encoder of a chain a … d: where its nullable columns are null, those below may be larger."""
+    table = ordered(pa.int64(), 4, strict=strict)
+    parts = numpy_generator(9, "parted").random(ROWS) < 0.4
+    columns = {name: table[name].to_numpy() + 2000 * parts * (name < nullable[0]) for name in "abcd"}
+    columns |= {name: pa.array(columns[name], mask=parts) for name in nullable}
+    sign = "<" if strict else "<="
+    return fitted(pa.table(columns), *(f"{low} {sign} {high}" for low, high in ("ab", "bc", "cd")))[0]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("nullable", ["bc", "b", "c"])
+def test_given_values_out_of_order_are_parted_by_null_as_in_training(nullable, strict):
+    encoder, rows = parted(*nullable, strict=strict), 400
+    here = np.arange(rows) % 2 == 0
+    given = {"a": (here, pa.array([11_500] * rows)), "d": (here, pa.array([11_000] * rows))}
+    made, free = anything(encoder, rows, given=given), anything(encoder, rows)
+    between = [made[name].is_null().to_numpy() for name in nullable]
+    assert np.logical_or.reduce(between)[here].all()
+    assert all(holds(made, low, high, strict) for low, high in ("ab", "bc", "cd"))
+    assert made.filter(pa.array(~here)).equals(free.filter(pa.array(~here)))
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10**6), st.sampled_from(["ab bc cd", "ab ac bd cd", "ac bc cd ce"]), st.booleans())
+def test_whatever_a_training_row_has_may_be_given(seed, pairs, strict):
+    r, sign = numpy_generator(seed, "witness"), "<" if strict else "<="
+    values, missing = r.integers(0, 60, (5, ROWS)), r.random((5, ROWS)) < r.choice([0.0, 0.3, 0.6], (5, 1))
+    table = pa.table({n: pa.array(v, mask=m) for n, v, m in zip("abcde", values, missing, strict=True)})
+    bound = rules(*(f"{low} {sign} {high}" for low, high in pairs.split()))
+    for rule in bound:
+        sides = (sort_keys(name, table[name]) for name in rule.columns)
+        table = table.filter(pa.array(~broken(rule, *sides)))
+    encoder, table = fitted(table, *map(str, bound), kinds=dict.fromkeys("abcde", "integer"))
+    rows = table.num_rows
+    given = {name: (r.random(rows) < 0.6, table[name].combine_chunks()) for name in "abcde"}
+    made = anything(encoder, rows, seed, given=given)
+    assert all(holds(made, rule.low, rule.high, strict) for rule in bound)
+
+
+def test_no_null_parts_given_values_where_training_had_none():
+    encoder = parted("b")
+    known = np.ones(4, dtype=bool)
+    given = {"c": (known, pa.array([11_500] * 4)), "d": (known, pa.array([11_000] * 4))}
+    with pytest.raises(ConditionError, match="c <= d"):
+        anything(encoder, 4, given=given)
+    given = {"a": (known, pa.array([11_500] * 4)), "b": (known, pa.array([11_000] * 4))}
+    with pytest.raises(ConditionError, match="a <= b"):
+        anything(encoder, 4, given=given)
+
+
 def test_order_and_cycles():
     found = [str(rule) for rule in order_rules(rules("b <= c", "a <= b", "a <= b", "c < d"))]
     assert found == ["a <= b", "b <= c", "c < d"]
