@@ -85,7 +85,7 @@ def to_arrow(values: Values, missing: Bool, kind: pa.DataType) -> pa.Array:
 
 def _filled(array: pa.Array) -> pa.Array:
     """Return the array with zeros for nulls."""
-    return array.fill_null(pa.scalar(0).cast(array.type)) if array.null_count else array
+    return array.fill_null(pa.scalar(0, array.type)) if array.null_count else array
 
 
 def _decimals(unscaled: Int64, mask: Bool | None, scale: int) -> pa.Array:

@@ -34,6 +34,13 @@ def test_decimals(unscaled):
             assert to_arrow(unscaled_from("x", part), missing_of(part), kind).equals(part)
 
 
+@pytest.mark.parametrize("kind", [pa.decimal128(38, 20), pa.decimal128(38, 38), pa.decimal256(60, 30)])
+def test_decimals_of_many_places_beside_nulls(kind):
+    array = pa.array([Decimal(12345).scaleb(-kind.scale), None, Decimal(0)], kind)
+    assert unscaled_from("x", array).tolist() == [12345, 0, 0]
+    assert to_arrow(unscaled_from("x", array), missing_of(array), kind).equals(array)
+
+
 def test_decimals_beyond_64_bits():
     with pytest.raises(DataError, match=r"column 'x': Decimal.*too many digits.*double"):
         unscaled_from("x", pa.array([Decimal("1E+20")], pa.decimal128(30, 0)))
