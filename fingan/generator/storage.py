@@ -14,7 +14,7 @@ from fingan.config import Config, from_mapping, to_mapping
 from fingan.data.schema import TableSchema
 from fingan.encoding.layout import Layout
 from fingan.encoding.table import TableEncoder
-from fingan.errors import BundleError, FinganError
+from fingan.errors import BundleError, ConfigError, FinganError
 from fingan.generator.calibration import Calibration
 from fingan.generator.card import model_card
 from fingan.generator.density import DensityRatio
@@ -137,6 +137,23 @@ def _network(layout: Layout, config: Config, weights: Mapping[str, np.ndarray]) 
     return network
 
 
+def _usable(device: str) -> torch.device:
+    """Return a device that takes numbers and gives them back.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()
+    except (AssertionError, ImportError, RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"device {device!r} cannot be used: {reason}; use 'cpu', or 'cuda' where PyTorch finds a GPU"
+        ) from error
+    return found
+
+
 def load(path: str | Path, device: str = "cpu") -> Generator:
     """Load a bundle, check it against its manifest and replay its stored sample.
 
@@ -145,9 +162,10 @@ def load(path: str | Path, device: str = "cpu") -> Generator:
         device: where the network shall run.
 
     Raises:
+        ConfigError: a device that is not there.
         BundleError: the bundle is torn, altered, or does not give the rows that it gave when saved.
     """
-    where, bundle = torch.device(device), read_bundle(path)
+    where, bundle = _usable(device), read_bundle(path)
     try:
         generator = _rebuild(bundle, where)
         problem = difference(generator, bundle.group("replay"), bundle.manifest.fields.get("replay"))

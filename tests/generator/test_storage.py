@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fingan import load
-from fingan.errors import BundleError, NotFound
+from fingan.errors import BundleError, ConfigError, NotFound
 from fingan.generator.storage import _portable
 from fingan.networks import layers, textbook
 from tests.registry.helpers import alter, edit_manifest, forge
@@ -39,6 +39,18 @@ def test_it_may_run_on_another_device(bundle):
     there = load(bundle, device="cpu:0")
     assert there.engine.device == torch.device("cpu:0")
     assert there.sample(3000, seed=4).equals(generator().sample(3000, seed=4))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:63", "meta", "hpu", "", None, 3.5])
+def test_a_device_that_is_not_there_is_no_fault_of_the_bundle(bundle, device):
+    with pytest.raises(ConfigError, match=rf"device {device!r} cannot be used: .*; use 'cpu', or 'cuda'"):
+        load(bundle, device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+def test_without_a_gpu_there_is_none_to_run_on(bundle):
+    with pytest.raises(ConfigError, match=r"device 'cuda' cannot be used"):
+        load(bundle, "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
