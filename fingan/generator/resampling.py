@@ -61,11 +61,14 @@ def chosen(log_ratio: Float64, uniform: Float64, kept: int) -> Int64:
     passed = np.minimum(scaled_weights(log_ratio, kept), 1.0).cumsum(axis=1)
     passed *= kept / passed[:, -1:]
     groups, candidates = log_ratio.shape
-    number = np.arange(groups)[:, None]
-    ticks = number * kept + np.arange(kept) + uniform[:, None]
-    places = np.searchsorted((passed + number * kept).ravel(), ticks, side="right")
+    # The first of the ticks u, u + 1, … that passes each candidate; then how many of them each tick passes.
+    # Each group counts from 0: were they laid end to end, sums would round by a group's place among them.
+    first = np.minimum(np.ceil(passed - uniform[:, None]), kept).astype(np.int64)
+    first += np.arange(groups)[:, None] * (kept + 1)
+    counts = np.bincount(first.ravel(), minlength=groups * (kept + 1)).reshape(groups, kept + 1)
+    places = counts[:, :kept].cumsum(axis=1)
     # Rounding may put two ticks, 1 apart, on one candidate.
     apart = np.arange(kept)
-    least = np.maximum.accumulate(places - number * candidates - apart, axis=1)
+    least = np.maximum.accumulate(places - apart, axis=1)
     found: Int64 = np.clip(least, 0, candidates - kept) + apart
     return found

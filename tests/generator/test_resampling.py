@@ -56,6 +56,14 @@ def test_a_group_is_chosen_by_itself():
         assert np.array_equal(chosen(log_ratio[own], uniform[own], GROUP), together[own])
 
 
+@pytest.mark.parametrize("kept", [1, 5, GROUP])
+@pytest.mark.parametrize("draw", [0.0, 0.25, 0.25 - 2**-45, 0.5 - 2**-50, 1 - 2**-53])
+def test_a_group_is_chosen_by_itself_where_ticks_all_but_meet_borders(kept, draw):
+    together = chosen(np.zeros((256, 4 * kept)), np.full(256, draw), kept)
+    alone = chosen(np.zeros((1, 4 * kept)), np.array([draw]), kept)
+    assert np.array_equal(together, np.tile(alone, (256, 1)))
+
+
 def test_bad_candidates_are_rarer_than_where_each_row_has_candidates_of_its_own():
     rng = np.random.default_rng(1)
     log_ratio = np.where(rng.random((200, 4 * GROUP)) < 0.6, -6.0, 0.0)
