@@ -25,6 +25,14 @@ COLLAPSED = 0.05
 PATIENCE = 4
 MEMORY = 20
 
+ENOUGH = 48.0
+"""Variance of the real rows, summed over rows and places, that a spread is judged by: 48 rows of one number,
+or so many that a flag is raised in 24 of them, which a sound generator leaves out once in 2^24 times.
+"""
+
+MOST_POOLED = 50
+"""Windows that are looked at together for that; what they do not tell is left untold."""
+
 
 @dataclass(frozen=True)
 class Vitals:
@@ -32,7 +40,8 @@ class Vitals:
 
     Attributes:
         certainty: mean of σ(D(x) - D(G(z))) over pairs with nothing given, 0 … 1; 0.5 cannot tell.
-        spread: total variance of what is generated over that of the same places in real rows.
+        spread: total variance of what is generated over that of the same places in real rows; see
+            `HealthMonitor.spread`.
         weight_norm: norm of all weights.
         discriminator_norm, generator_norm: gradient norms of the window's last step.
     """
@@ -55,12 +64,30 @@ class HealthMonitor:
     def reset(self) -> None:
         """Forget the past, as after a roll-back."""
         self._norms: deque[float] = deque(maxlen=MEMORY)
+        self._spreads: deque[Tensor] = deque(maxlen=MOST_POOLED)
         self._runs: dict[Ailment, int] = {"saturated": 0, "collapsed": 0, "vanishing": 0}
 
     @property
     def sound(self) -> bool:
         """Whether the newest window showed no sign at all, so that its end is worth returning to."""
         return not any(self._runs.values())
+
+    def spread(self, sums: Tensor) -> float:
+        """Return the spread after a window, of the newest windows that are enough to judge by; 1 if none are.
+
+        One is, but where real rows are nearly all alike: few of them hold nothing else by chance.
+
+        Args:
+            sums: of `spread_sums`, over all workers.
+        """
+        self._spreads.append(sums)
+        pooled = torch.zeros_like(sums)
+        for window in reversed(self._spreads):
+            pooled = pooled + window
+            count, real, _ = _variances(pooled)
+            if float(count @ real) >= ENOUGH:
+                return spread_of(pooled)
+        return 1.0
 
     def check(self, vitals: Vitals) -> Ailment | None:
         """Return what is wrong after this window; None when all is well.
@@ -120,12 +147,19 @@ def spread_sums(batch: Batch, fake: Tensor, unit: Tensor) -> Tensor:
     return torch.cat(sums)
 
 
-def spread_of(sums: Tensor) -> float:
-    """Return the total variance of generated rows over that of real ones; 1 where real rows have none."""
+def _variances(sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the open rows of each place, and the variances of real and of generated ones there, all [D]."""
     count, *moments = sums.view(5, -1)
-    count = count.clamp(min=1.0)
+    rows = count.clamp(min=1.0)
     real, made = (
-        (squares / count - (total / count).square()).clamp(min=0.0).sum()
+        (squares / rows - (total / rows).square()).clamp(min=0.0)
         for total, squares in (moments[:2], moments[2:])
     )
-    return float(made / real) if float(real) > 0.0 else 1.0
+    return count, real, made
+
+
+def spread_of(sums: Tensor) -> float:
+    """Return the total variance of generated rows over that of real ones; 1 where real rows have none."""
+    _, real, made = _variances(sums)
+    whole = real.sum()
+    return float(made.sum() / whole) if float(whole) > 0.0 else 1.0

@@ -25,7 +25,7 @@ from fingan.objective import build_objective
 from fingan.training.batches import BatchSource
 from fingan.training.checkpoint import save_checkpoint
 from fingan.training.distributed import Reducer
-from fingan.training.health import Ailment, HealthMonitor, Vitals, certainty_sums, spread_of, spread_sums
+from fingan.training.health import Ailment, HealthMonitor, Vitals, certainty_sums, spread_sums
 from fingan.training.pace import Pace, Verdict
 from fingan.training.schedule import ema_decay, learning_rate, penalty_weight
 from fingan.training.state import Tensors, TrainState
@@ -51,7 +51,7 @@ class Update:
         score: newest validation score (lower is better), None before the first.
         best: best one so far.
         terms: window means of the losses' terms; `spread`, `certainty`, `weight_norm` and both
-            networks' gradient norms at the window's last step.
+            networks' gradient norms at the window's last step (`spread` of more where that is too little).
         event: what just happened, if anything: `validated`, `rolled back: …`, `checkpoint failed: …`.
         workers: how many train.
         restarts: how often they had to be started again.
@@ -303,7 +303,7 @@ class Run:
         return dict(zip(names, means.tolist(), strict=True)) | {
             "weight_norm": float(norm) / self.reducer.world,
             "certainty": float(certain / free) if free > 0 else 0.5,
-            "spread": spread_of(spread),
+            "spread": self._monitor.spread(spread),
             "discriminator_norm": report.discriminator_norm,
             "generator_norm": report.generator_norm,
         }

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from fingan.training.health import EXPLODING, PATIENCE, HealthMonitor, Vitals, spread_of, spread_sums
 from tests.networks.toy import part
-from tests.training.toys import CONDITIONING, FREE, LAYOUT, make_source, settings
+from tests.training.toys import CONDITIONING, FREE, LAYOUT, keyed, make_source, settings
 
 WELL = Vitals(certainty=0.7, spread=0.9, weight_norm=30.0, discriminator_norm=1.0, generator_norm=0.5)
 UNIT = torch.from_numpy(LAYOUT.unit_of_dense())
@@ -76,6 +77,43 @@ def test_spread_of_copies_constants_and_wider_rows():
     assert spread(FREE, lambda rows: 2 * rows) == pytest.approx(4.0)
     # Given places repeat the real row; they must not hide that everything else is constant.
     assert spread(CONDITIONING, lambda rows: torch.full_like(rows, 0.3)) == pytest.approx(0.0, abs=1e-9)
+
+
+def flags(rate: float, rows: int, source: torch.Generator) -> torch.Tensor:
+    """Return one-hot rows of a flag."""
+    raised = (torch.rand(rows, generator=source) < rate).float()
+    return torch.stack([1 - raised, raised], dim=1)
+
+
+def told(rate: float, made: float, rows: int, windows: int, seed: int) -> list[str | None]:
+    """Return what a monitor says of windows with a flag at one rate in real rows, at another in made ones."""
+    source, monitor = keyed(seed), HealthMonitor()
+    found = []
+    for _ in range(windows):
+        batch = SimpleNamespace(rows=flags(rate, rows, source), mask=torch.zeros(rows, 1))
+        sums = spread_sums(batch, flags(made, rows, source), torch.zeros(2, dtype=torch.int64))
+        found.append(monitor.check(dataclasses.replace(WELL, spread=monitor.spread(sums))))
+    return found
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(0.0017, 512), (0.02, 16), (0.3, 4)])
+def test_a_rare_flag_that_a_few_batches_lack_is_no_collapse(rate, rows):
+    """Of 0.17 % of the rows, 512 have none every other time."""
+    for seed in range(20):
+        assert told(rate, rate, rows, 150, seed) == [None] * 150
+
+
+def test_a_rare_flag_that_is_never_made_is_a_collapse():
+    assert "collapsed" in told(0.0017, 0.0, 512, 60, 0)
+    assert told(0.3, 0.0, 512, PATIENCE, 0)[-1] == "collapsed"
+
+
+def test_a_roll_back_forgets_what_was_made_before():
+    sums = torch.tensor([100.0, 100.0, 50.0, 50.0, 50.0, 50.0, 100.0, 0.0, 100.0, 0.0], dtype=torch.float64)
+    monitor = HealthMonitor()
+    assert monitor.spread(sums) == 0.0
+    monitor.reset()
+    assert monitor.spread(sums / 100) == 1.0, "two rows tell nothing"
 
 
 def test_spread_adds_up_over_workers():
