@@ -5,6 +5,7 @@ A table that fits is held in memory; a larger one, of Parquet, is surveyed and s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ from fingan.types import Int64, Json
 FEWEST_ROWS = 10
 FEWEST_VALIDATION_ROWS = 50
 VALIDATION_ROWS = 4_000
+NONE_HELD = "so few rows that none are held out: all are trained on, and the newest generator is kept"
+"""Said where rows were to be held out and would be too few to choose the best generator by."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Prepared:
         schema: columns and kinds.
         encoder: fitted on all rows, or on a sample of more than fit into memory.
         encoded: fields of the training rows.
-        validation: rows held out for selection, at most 4,000; None when there are too few.
+        validation: rows held out for selection, at most 4,000; None when there would be too few.
         reference: training rows as they were read, at most 60,000: what refinement learns from.
         rows: rows of the table, both parts.
         rare: training rows of each rare class of the label, for networks of their own.
@@ -129,17 +134,30 @@ def _in_schema(table: pa.Table, given: TableSchema | None, config: Config) -> tu
 
 def _check_batch(train: int, rows: int, config: Config) -> None:
     if train < config.training.batch_size:
+        less = f" ({rows} less the validation part)" if train < rows else ""
         raise DataError(
-            f"{train} training rows ({rows} less the validation part) are fewer than a batch "
+            f"{train} training rows{less} are fewer than a batch "
             f"of {config.training.batch_size}; set training.batch_size to at most {train}"
         )
 
 
+def _held_notes(held: int, config: Config) -> list[str]:
+    """Return what is to be said of the rows that are held out."""
+    return [NONE_HELD] if config.data.validation and not held else []
+
+
+def _warn(held: int, config: Config) -> None:
+    for note in _held_notes(held, config):
+        log.warning("%s", note)
+
+
 def _split(table: pa.Table, config: Config) -> tuple[Int64, Int64]:
-    """Return the numbers of the training and of the validation rows."""
+    """Return the numbers of the training and of the validation rows, of which none are too few."""
     target = config.data.target
     labels = None if target is None else table[target].to_numpy()
     train, held = split_rows(table.num_rows, config.data.validation, config.seed, labels)
+    if held.size < FEWEST_VALIDATION_ROWS:
+        train, held = np.arange(table.num_rows), held[:0]
     _check_batch(train.size, table.num_rows, config)
     return train, held
 
@@ -170,9 +188,10 @@ def prepare(source: object, config: Config, root: Path | None = None, each: Each
         return _prepare_parts(parts, config, root, each)
     table, schema = read_training_rows(source, config)
     train, held = _split(table, config)
+    _warn(held.size, config)
     encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
     drawn = _drawn(held, VALIDATION_ROWS, config.seed, "validation")
-    validation = None if held.size < FEWEST_VALIDATION_ROWS else table.take(pa.array(drawn))
+    validation = table.take(pa.array(drawn)) if held.size else None
     encoded = encoder.encode(table.take(pa.array(train)))
     reference = table.take(pa.array(_drawn(train, REAL_ROWS, config.seed, "reference")))
     rare = rare_classes(table, train, schema, config)
@@ -191,6 +210,7 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
     # A place in the sample's order says what a row is for: first the validation's, then training's.
     held = _held_of(parts, config)
     _check_batch(parts.rows - held, parts.rows, config)
+    _warn(held, config)
     # Taken, not sliced: a slice would carry the whole sample to every worker.
     validation = sample.take(pa.array(np.arange(held)))
     trained = np.arange(held, len(sample))
@@ -201,7 +221,7 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
         schema=encoder.schema,
         encoder=encoder,
         encoded=store(recipe, training, root, each),
-        validation=None if held < FEWEST_VALIDATION_ROWS else validation,
+        validation=validation if held else None,
         reference=training,
         rows=parts.rows,
         rare=rare_classes(sample, trained, encoder.schema, config),
@@ -210,7 +230,8 @@ def _prepare_parts(parts: PartedTable, config: Config, root: Path | None, each: 
 
 def _held_of(parts: PartedTable, config: Config) -> int:
     """Return how many rows are held out: of so many, a share would be more than validation looks at."""
-    return min(VALIDATION_ROWS, round(config.data.validation * parts.rows))
+    held = min(VALIDATION_ROWS, round(config.data.validation * parts.rows))
+    return held if held >= FEWEST_VALIDATION_ROWS else 0
 
 
 def _fitted(known: Survey, config: Config) -> tuple[TableEncoder, pa.Table]:
@@ -242,18 +263,20 @@ def inspect(source: object, config: Config) -> Json:
         held = _held_of(parts, config)
         _check_batch(parts.rows - held, parts.rows, config)
         rare = rare_classes(table, np.arange(held, len(table)), encoder.schema, config)
-        return _facts(encoder, table, parts.rows, rare, config)
+        return _facts(encoder, table, parts.rows, held, rare, config)
     table, schema = read_training_rows(source, config)
-    train, _ = _split(table, config)
+    train, drawn = _split(table, config)
     encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
-    return _facts(encoder, table, table.num_rows, rare_classes(table, train, schema, config), config)
+    rare = rare_classes(table, train, schema, config)
+    return _facts(encoder, table, table.num_rows, drawn.size, rare, config)
 
 
 def _facts(
-    encoder: TableEncoder, table: pa.Table, rows: int, rare: Sequence[pa.Table], config: Config
+    encoder: TableEncoder, table: pa.Table, rows: int, held: int, rare: Sequence[pa.Table], config: Config
 ) -> Json:
     label = config.data.target
-    notes = [f"{own.num_rows} rows of {label} = {own[label][0]} get a network of their own" for own in rare]
+    notes = _held_notes(held, config)
+    notes += [f"{own.num_rows} rows of {label} = {own[label][0]} get a network of their own" for own in rare]
     notes += [f"{name} equals {other} in every row" for name, other in encoder.aliases.items()]
     notes += [f"tied: {', '.join(u.columns)}" for u in encoder.units if isinstance(u, CompositeUnit)]
     notes += [

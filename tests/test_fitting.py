@@ -124,9 +124,12 @@ def test_few_held_out_rows_are_compared_with_many_generated_ones(prepared, monke
     assert compared == [(60, VALIDATION_ROWS)]
 
 
-def test_few_rows_are_trained_without_validation(german):
+def test_few_rows_are_trained_without_validation(german, caplog):
     prepared = prepare(german.slice(0, 200), configured("training.steps=4", "training.batch_size=50"))
     assert prepared.validation is None
+    assert "so few rows that none are held out" in caplog.text
+    # What is not held out is for training: no row is lost.
+    assert len(prepared.encoded) == prepared.reference.num_rows == 200
     assert validator(prepared, False, CPU) is None
     result = start(prepared).train()
     assert result.score is None
@@ -152,6 +155,14 @@ def test_identifiers_of_few_digits_do_not_bound_the_rows_that_refinement_looks_a
     assert len(generator.sample(3000)["customer"].unique()) == 3000
 
 
+@pytest.mark.parametrize(("rows", "told"), [(490, True), (500, False)])
+def test_checking_a_table_tells_that_nothing_is_held_out(german, rows, told):
+    notes = inspect(german.slice(0, rows), configured())["notes"]
+    assert any("none are held out" in note for note in notes) is told
+    meant = inspect(german.slice(0, rows), configured("data.validation=0"))["notes"]
+    assert not [note for note in meant if "held out" in note]
+
+
 @pytest.mark.parametrize(("precision", "wanted"), [("fp64", False), ("fp32", False), ("bf16", True)])
 def test_a_given_precision_is_used(precision, wanted):
     assert uses_bf16(configured(f"compute.precision={precision}"), CPU) is wanted
@@ -170,9 +181,15 @@ def test_auto_follows_the_processor(monkeypatch):
     [
         (
             ["training.batch_size=500"],
+            550,
+            DataError,
+            r"495 training rows .* set training\.batch_size to at most 495",
+        ),
+        (
+            ["training.batch_size=500"],
             400,
             DataError,
-            r"360 training rows .* set training\.batch_size to at most 360",
+            r"^400 training rows are fewer .* set training\.batch_size to at most 400",
         ),
         ([], 5, DataError, "10"),
         (["data.target=creditabilty"], 400, ConfigError, "Did you mean 'creditability'"),

@@ -169,11 +169,11 @@ def test_a_row_group_of_validation_rows_alone(tmp_path, monkeypatch):
     assert multiset(rows_of(prepared)) == multiset(without(table(100), prepared.validation["n"]))
 
 
-@pytest.mark.parametrize(("overrides", "held"), [(["data.validation=0.04"], 48), (["data.validation=0"], 0)])
-def test_few_held_rows_are_no_validation(folder, tmp_path, overrides, held):
+@pytest.mark.parametrize("overrides", [["data.validation=0.04"], ["data.validation=0"]])
+def test_few_held_rows_are_no_validation_and_trained_on(folder, tmp_path, overrides):
     prepared = prepare(folder, config(*overrides), tmp_path / "rows")
     assert prepared.validation is None
-    assert len(stored(prepared)) == ROWS - held
+    assert len(stored(prepared)) == ROWS
 
 
 @pytest.mark.parametrize("tied", [True, False])

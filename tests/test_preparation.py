@@ -64,6 +64,14 @@ def test_a_folder_is_checked_without_training(folder, monkeypatch):
     }
 
 
+def test_of_few_rows_in_parts_none_are_held_out(tmp_path):
+    folder = write(tmp_path / "data", table(400))
+    prepared = prepare(folder, config(), tmp_path / "rows")
+    assert prepared.validation is None
+    assert len(prepared.encoded) == prepared.reference.num_rows == 400
+    assert any("none are held out" in note for note in inspect(folder, config())["notes"])
+
+
 def test_a_schema_is_inferred_without_holding_the_table(folder, monkeypatch):
     held = infer(folder, config("data.in_memory=1000000"))
     assert held == (infer_schema(table(), "label"), ROWS)

@@ -19,7 +19,9 @@ class DataConfig(Section):
 
     target: str | None = Field(None, description="label column; named more often in training conditions")
     schema_path: str | None = Field(None, alias="schema", description="path of an edited schema.yaml")
-    validation: float = Field(0.1, ge=0.0, lt=0.9, description="share of the rows held out for selection")
+    validation: float = Field(
+        0.1, ge=0.0, lt=0.9, description="share of the rows held out for selection; under 50 rows, none"
+    )
     constraints: tuple[Constraint, ...] = Field((), description="rules that every generated row keeps")
     in_memory: int = Field(
         200_000_000, ge=0, description="values (rows × columns) that are held; more, in Parquet, are streamed"
