@@ -187,7 +187,7 @@ def main(arguments: list[str]) -> None:
             for name in names:
                 key = key_of(name, seed, options.seconds, factor)
                 jobs.append(Job(key, run_one, key))
-    run_missing(results, jobs, options.at_a_time)
+    run_missing(results, jobs, options.at_a_time, of_this_kind=True)
     print(table(results.rows()))
 
 

@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("PyTorch finds no GPU here; --device cpu tries the benchmark without one")
     name_of = torch.cuda.get_device_name() if device.startswith("cuda") else "CPU"
     for name in options.dataset or TABLES:
-        of_table = {"dataset": name, "device": name_of}
+        of_table: Row = {"dataset": name, "device": name_of}
         if not results.has(**of_table, what="speed"):
             for found in speeds(name, device, options.batch or BATCHES, options.steps):
                 results.add({"what": "speed", **of_table, **found})

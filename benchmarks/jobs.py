@@ -87,13 +87,20 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def run_missing(results: Results, jobs: Sequence[Job], at_a_time: int) -> None:
+def run_missing(results: Results, jobs: Sequence[Job], at_a_time: int, of_this_kind: bool = False) -> None:
     """Run the jobs whose results are not there yet, and append each as it ends.
+
+    Args:
+        results: so far.
+        jobs: to have results of.
+        at_a_time: so many.
+        of_this_kind: only results of a processor of this machine's kind count, as where a run has so many
+            CPU-seconds.
 
     Raises:
         RuntimeError: some failed; the others are finished first.
     """
-    waiting = [job for job in jobs if not results.has(**job.key)]
+    waiting = [job for job in jobs if not results.has(of_this_kind=of_this_kind, **job.key)]
     failures = []
     with ThreadPoolExecutor(at_a_time) as pool:
         running = {pool.submit(alone, job.function, **job.arguments): job for job in waiting}

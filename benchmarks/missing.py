@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
             cut = delete_cells(whole.train, share, whole.target, depends)
             split = Split(whole.name, cut, whole.test, whole.target)
             case = {"share": share, "depends": depends}
-            baseline = {**case, "model": "permuted columns"}
+            baseline: Row = {**case, "model": "permuted columns"}
             if not results.has(**baseline):
                 results.add({**baseline, "metrics": _measure(split, permuted(cut, 0))})
             key = {**case, "model": "fingan", "seconds": options.seconds}

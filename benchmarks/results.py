@@ -89,9 +89,13 @@ class Results:
                 continue
         return rows
 
-    def has(self, **keys: Any) -> bool:
-        """Whether a result with these keys is there."""
-        return any(all(row.get(k) == v for k, v in keys.items()) for row in self.rows())
+    def has(self, *, of_this_kind: bool = False, **keys: Any) -> bool:
+        """Whether a result with these keys is there, `of_this_kind` of processor if that matters."""
+        rows = self.rows()
+        if of_this_kind:
+            own = kind_of(machine())
+            rows = [row for row in rows if kind_of(row["machine"]) == own]
+        return any(all(row.get(k) == v for k, v in keys.items()) for row in rows)
 
     def add(self, row: Row) -> None:
         """Append a result with the date, the commit, the default configuration and the machine."""

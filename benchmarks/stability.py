@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
                 run = {"dataset": name, "seed": seed, "seconds": options.seconds}
                 run["sets"] = list(FAMILIES[family])
                 jobs.append(Job({**run, "family": family}, run_one, run))
-    run_missing(results, jobs, options.at_a_time)
+    run_missing(results, jobs, options.at_a_time, of_this_kind=True)
     print(table(results.rows()))
 
 

@@ -30,6 +30,20 @@ def test_failures_are_told_after_the_others_are_done_and_tried_again(tmp_path):
         run_missing(results, jobs, at_a_time=3)
 
 
+def test_results_of_other_processors_count_unless_speed_matters(tmp_path, monkeypatch):
+    results = Results("toy", tmp_path)
+    other = {"processor": "other", "cores": 2, "amx": True, "bf16": True, "torch": "2"}
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmarks.results.machine", lambda: other)
+        results.add({"number": 2, "value": 0.5})
+    job = Job({"number": 2}, divide, {"number": 2})
+    run_missing(results, [job], at_a_time=1)
+    assert len(results.rows()) == 1
+    for _ in range(2):
+        run_missing(results, [job], at_a_time=1, of_this_kind=True)
+    assert [row["machine"]["processor"] == "other" for row in results.rows()] == [True, False]
+
+
 def blow_up(megabytes: int) -> dict[str, object]:
     """Fill some memory."""
     return {
