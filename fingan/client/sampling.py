@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PART_ROWS = 500_000
 """Rows of one request: what a service grants also behind a proxy that holds nobody back, but of wide rows."""
+
+_MISSING = ("NAType", "NaTType")  # pandas' own; pandas need not be there
 
 
 @dataclass(frozen=True)
@@ -331,8 +334,13 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of a condition as JSON has it; numpy's and dates as Python's."""
+    """Return a value of a condition as JSON has it; numpy's and dates as Python's, null for a missing one."""
+    if str(getattr(value, "dtype", "")) == "datetime64[ns]":
+        # NumPy's own item would be a bare number.
+        value = value.astype("datetime64[us]")
     item = getattr(value, "item", None)
     if callable(item):
         value = item()
+    if type(value).__name__ in _MISSING or (isinstance(value, float) and math.isnan(value)):
+        return None
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -68,6 +68,11 @@ def test_a_request_says_what_is_wanted_and_who_asks(client: Client, shop: Shop) 
         "day": date(2024, 2, 29),
         "fee": Decimal("1.50"),
         "moment": np.datetime64("2024-01-01T00:00:00"),
+        "nanoseconds": np.datetime64("2024-01-01T00:00:00.000000000"),
+        "not a number": np.float64("nan"),
+        "not available": pd.NA,
+        "not a time": pd.NaT,
+        "no time": np.datetime64("NaT", "ns"),
     }
     client.table("tiny", np.int64(5), where, np.int64(9), np.int64(3), ("row", "text"), 4)
     (request,) = shop.asked
@@ -84,6 +89,11 @@ def test_a_request_says_what_is_wanted_and_who_asks(client: Client, shop: Shop) 
             "day": "2024-02-29",
             "fee": "1.50",
             "moment": "2024-01-01 00:00:00",
+            "nanoseconds": "2024-01-01 00:00:00",
+            "not a number": None,
+            "not available": None,
+            "not a time": None,
+            "no time": None,
         },
         "columns": ["row", "text"],
         "candidates": 4,
