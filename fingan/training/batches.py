@@ -143,6 +143,17 @@ class BatchSource:
         every = self._config.objective.penalty_every
         return np.arange((step - self._first) % every, self._last - self._first, every)
 
+    def _turns(self, step: int, paying: Int64) -> Tensor:
+        """Return the number of each paying row among those of the global batch; by its parity it steps.
+
+        Where there is an odd number of them they are counted from 0 and from 1 by turns. A batch of one
+        would never step in its categories otherwise.
+        """
+        every = self._config.objective.penalty_every
+        turn, place = divmod(step, every)
+        odd = len(range(place, self.size, every)) % 2
+        return torch.from_numpy((self._first + paying) // every + odd * (turn + place))
+
     def _masks(self, pick: Tensor, extent: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mask [B, M] and which rows are drawn for their label [B].
 
@@ -194,19 +205,18 @@ class BatchSource:
             noise=noise,
             gumbel=gumbel.clamp(TINY, 1.0 - TINY).log_().neg_().log_().neg_(),
             penalised=torch.from_numpy(paying),
-            steps=self._steps_away(paying, others, *stepping),
+            steps=self._steps_away(self._turns(step, paying), others, *stepping),
             mix=mix[torch.from_numpy(paying)],
             global_size=self.size,
         )
         return batch.to(self._device, self._dtype)
 
-    def _steps_away(self, paying: Int64, others: Int32, uniform: Tensor, normal: Tensor) -> Steps:
+    def _steps_away(self, turns: Tensor, others: Int32, uniform: Tensor, normal: Tensor) -> Steps:
         """Return the steps of the paying rows, categories towards those of other rows of the table."""
         if self._steps is None:
-            return no_steps(paying.size)
+            return no_steps(len(turns))
         places = torch.from_numpy(others) + (self._offsets - self._layout.numeric)
-        turn = torch.from_numpy((self._first + paying) // self._config.objective.penalty_every)
-        return self._steps.steps(turn, normal, uniform[:, 1:], places)
+        return self._steps.steps(turns, normal, uniform[:, 1:], places)
 
     def _dense(self, fields: EncodedTable, position: Tensor) -> Tensor:
         lower, width, codes = map(torch.from_numpy, (fields.lower, fields.width, fields.codes))

@@ -193,6 +193,22 @@ def test_every_row_of_a_batch_pays_once_in_turn():
     assert source.batch(5).penalised.tolist() == turns[1]
 
 
+@pytest.mark.parametrize(
+    ("size", "every"), [(2, 4), (4, 4), (5, 4), (12, 4), (62, 4), (6, 3), (3, 1), (7, 64)]
+)
+def test_rows_pay_in_numbers_as_often_as_in_categories(size, every):
+    """Also where a batch has an odd number of paying rows, or a single one."""
+    source = make_source(settings(f"training.batch_size={size}", f"objective.penalty_every={every}"))
+    numbers = torch.cat([source.batch(step).steps.numbers.any(1) for step in range(2 * every)])
+    assert numbers.double().mean() == 0.5
+
+
+def test_even_numbers_of_paying_rows_take_turns_from_the_first():
+    source = make_source(settings("training.batch_size=64", "objective.penalty_every=4"))
+    for step in (0, 1, 4, 9):
+        assert source.batch(step).steps.numbers.any(1).tolist() == 16 * [True, False]
+
+
 @pytest.mark.statistical
 def test_noise_is_normal_and_gumbel_is_gumbel():
     source = make_source(settings())
