@@ -16,12 +16,12 @@ from safetensors import SafetensorError
 from fingan.cluster.address import Address
 from fingan.cluster.following import InThread, follow
 from fingan.cluster.lease import Lease, leased
-from fingan.cluster.runs import RunFolder, read_updates, runs_root
+from fingan.cluster.runs import RunFolder, going_on, read_updates, runs_root
 from fingan.cluster.session import Session, ray_session
 from fingan.cluster.tracking import Tracker, told, trackers
 from fingan.cluster.trainer import build_trainer, fit, raise_known
 from fingan.cluster.worker import FolderHooks
-from fingan.config import ComputeConfig, Config, from_mapping, to_mapping
+from fingan.config import ComputeConfig, Config, to_mapping
 from fingan.data import data_name
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, FinganError
@@ -80,7 +80,7 @@ def train(
         registry: directory or URL to publish to.
         name: the model's name; the data file's stem otherwise.
         resume: continue the newest unfinished run of that name, with its own configuration;
-            of `config` only `compute` counts.
+            of `config` only `compute` counts, but for its precision.
         on_update: called with live progress, in the calling thread.
         on_stage: called with the name of each stage as it begins.
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
@@ -149,8 +149,7 @@ class _Job:
         folder = RunFolder.newest_unfinished(self.root, self.name) if resume else None
         if folder is not None:
             self.say(f"continuing the run in {folder.path} with its own configuration")
-            own = to_mapping(folder.config())
-            config = from_mapping({**own, "compute": to_mapping(config)["compute"]})
+            config = going_on(to_mapping(folder.config()), config)
         self.say("reading and encoding")
         prepared = prepare(source, config, self._rows, self.ray.each)
         facts = _facts(prepared)

@@ -240,3 +240,16 @@ def read_updates(path: Path, offset: int) -> tuple[list[Update], int]:
         with suppress(ValueError, TypeError):
             updates.append(Update(**json.loads(line)))
     return updates, offset + len(whole)
+
+
+def going_on(own: Json, given: Config) -> Config:
+    """Return the configuration with which an unfinished run goes on: its own, on the command's `compute`.
+
+    The precision stays the run's: it is not where the run goes on but what it comes to.
+
+    Args:
+        own: values of the run's configuration.
+        given: the command's.
+    """
+    compute = {**to_mapping(given)["compute"], "precision": own["compute"]["precision"]}
+    return from_mapping({**own, "compute": compute})

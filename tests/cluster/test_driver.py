@@ -93,6 +93,17 @@ def test_an_interrupted_run_publishes_and_resumes_to_the_same_model(tmp_path, mo
     assert second.generator.sample(100).equals(straight.generator.sample(100))
 
 
+def test_a_resumed_run_keeps_its_precision_and_runs_where_the_command_says(tmp_path):
+    precise = (*LONG, "compute.precision=fp64")
+    cluster.train(arrow(), config(*precise), tmp_path, "m", on_update=CtrlC(1))
+    folder, _ = run_of(tmp_path)
+    set_steps(folder, 1)
+    resumed = cluster.train(arrow(), config("compute.threads=1"), tmp_path, "m", resume=True)
+    assert (resumed.version, resumed.folder) == (2, folder.path)
+    assert resumed.generator.config.compute.precision == "fp64"
+    assert resumed.generator.config.compute.threads == 1
+
+
 def test_a_run_in_this_process_has_the_threads_that_are_given(tmp_path, monkeypatch):
     threads, train = [], Run.train
     monkeypatch.setattr(Run, "train", lambda run: (threads.append(torch.get_num_threads()), train(run))[1])

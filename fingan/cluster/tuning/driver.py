@@ -10,10 +10,10 @@ from pathlib import Path
 from fingan.cluster.address import Address
 from fingan.cluster.driver import publish_run, train
 from fingan.cluster.lease import Lease, leased
-from fingan.cluster.runs import RunFolder, runs_root
+from fingan.cluster.runs import RunFolder, going_on, runs_root
 from fingan.cluster.tuning.ledger import SearchFolder, place
 from fingan.cluster.tuning.work import Listener, Work
-from fingan.config import Config, from_mapping, to_mapping
+from fingan.config import Config, to_mapping
 from fingan.data import data_name
 from fingan.errors import ConfigError, NotFound
 from fingan.preparation import Prepared, prepare
@@ -66,7 +66,7 @@ def tune(
         registry: directory or URL to publish to.
         name: the model's name; the data file's stem otherwise.
         resume: continue the newest unfinished search of that name, with its own configuration; of
-            `config` only `compute` counts.
+            `config` only `compute` counts, but for its precision.
         first: settings to begin with, as from earlier searches; shipped ones follow (`tune.shipped`).
         listener: whom to tell.
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
@@ -118,7 +118,7 @@ class _Search:
         if folder is not None:
             self.listener.on_stage(f"continuing the search in {folder.path} with its own configuration")
             known = folder.read()
-            config = from_mapping({**known["config"], "compute": to_mapping(config)["compute"]})
+            config = going_on(known["config"], config)
             first = known["first"]
         space = space_of(config)
         self.listener.on_stage("reading and encoding")
