@@ -7,6 +7,7 @@ either a function of reduced values or is taken by rank 0 and broadcast.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import math
@@ -277,11 +278,15 @@ class Run:
         return reason
 
     def _save(self) -> Path | None:
-        """Write a checkpoint on rank 0; a full disk costs the checkpoint, not the run."""
+        """Write a checkpoint on rank 0; a full disk costs the checkpoint, not the run.
+
+        A run that ends amid the first signs of an ailment leaves the state from before them.
+        """
         if self.checkpoints is None or self.reducer.rank != 0:
             return None
         try:
-            return save_checkpoint(self.checkpoints, self.state, self.config.checkpoint.keep)
+            state = self.state if self._monitor.sound else self._last_good()
+            return save_checkpoint(self.checkpoints, state, self.config.checkpoint.keep)
         except OSError as error:
             log.error("no checkpoint at step %d: %s", self.state.progress.step, error)
             self._events.append(f"checkpoint failed: {error}")
@@ -339,6 +344,13 @@ class Run:
     def _keep_good(self) -> None:
         """Remember this state as the one to roll back to."""
         self._good, self._stood = self.state.snapshot(), dataclasses.replace(self.state.progress)
+
+    def _last_good(self) -> TrainState:
+        """Return that state, as a copy beside the present one."""
+        state = copy.deepcopy(self.state)
+        state.load_tensors(self._good)
+        state.progress.return_to(self._stood)
+        return state
 
     def _roll_back(self, ailment: Ailment) -> None:
         """Return to the last good state with half the rate; the same decision on every worker."""

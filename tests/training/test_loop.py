@@ -9,7 +9,16 @@ import torch
 from fingan.errors import TrainingDiverged
 from fingan.training import Run
 from tests.training import golden
-from tests.training.toys import Recorder, best_of, digest, make_run, nan_batch, settings, weights_score
+from tests.training.toys import (
+    Recorder,
+    best_of,
+    collapse,
+    digest,
+    make_run,
+    nan_batch,
+    settings,
+    weights_score,
+)
 
 
 class Scores:
@@ -227,15 +236,6 @@ def test_it_may_stop_at_once(override):
     run = make_run(settings(override), tamper=nan_batch)
     with pytest.raises(TrainingDiverged, match="at step 30 after 0 roll-backs"):
         run.train()
-
-
-def collapse(run, batch, step, attempt):
-    for layer in run.state.generator.trunk.last.values():
-        layer.weight.data.zero_()
-        layer.bias.data.zero_()
-    first = torch.tensor([0, 2, 7])
-    run.state.generator.trunk.last["codes"].bias.data[first] = 50.0
-    return batch
 
 
 def saturate(run, batch, step, attempt):

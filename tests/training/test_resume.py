@@ -4,8 +4,17 @@ import pytest
 
 from fingan.errors import CheckpointCorrupt
 from fingan.training import Alone, load_newest
-from fingan.training.checkpoint import list_checkpoints
-from tests.training.toys import Recorder, best_of, digest, make_run, nan_batch, settings, weights_score
+from fingan.training.checkpoint import list_checkpoints, step_of
+from tests.training.toys import (
+    Recorder,
+    best_of,
+    collapse,
+    digest,
+    make_run,
+    nan_batch,
+    settings,
+    weights_score,
+)
 
 RESUMABLE = ("checkpoint.every_steps=20", "training.validations=3")
 
@@ -86,6 +95,31 @@ def test_a_roll_back_is_resumed_as_one(tmp_path):
     assert (run.state.progress.attempt, run.state.progress.rate_scale) == (1, 0.5)
     run.train()
     assert digest(run.state.tensors()) == digest(whole.state.tensors())
+
+
+@pytest.mark.parametrize("every", [20, 500])
+def test_who_stops_amid_the_first_signs_goes_on_from_before_them(tmp_path, every):
+    """What lies on disk is the last sound state, whether or not it was written at its time."""
+    overrides = ("training.steps=160", "training.validations=8", f"checkpoint.every_steps={every}")
+
+    def late(run, batch, step, attempt):
+        return collapse(run, batch, step, attempt) if step >= 65 and attempt == 0 else batch
+
+    config = settings(*overrides)
+    whole = make_run(config, tamper=late, validate=weights_score)
+    wanted = whole.train()
+    hooks = Recorder(stop_at=100)
+    cut = make_run(config, tamper=late, validate=weights_score, checkpoints=tmp_path, hooks=hooks)
+    stopped = cut.train()
+    assert (stopped.reason, stopped.steps) == ("interrupted", 100)
+    assert step_of(list_checkpoints(tmp_path)[-1]) == 60
+    run = make_run(config, tamper=late, validate=weights_score, checkpoints=tmp_path)
+    load_newest(tmp_path, run.state)
+    assert run.state.progress.elapsed == cut.state.progress.elapsed
+    result = run.train()
+    assert (result.rollbacks, result.reason) == (1, "finished")
+    assert digest(run.state.tensors()) == digest(whole.state.tensors())
+    assert best_of(result) == best_of(wanted)
 
 
 def test_checkpoints_follow_the_plan(tmp_path):
