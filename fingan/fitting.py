@@ -63,6 +63,11 @@ def uses_bf16(config: Config, device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def _word_of_first(autocast: bool, reducer: Reducer, device: torch.device) -> bool:
+    """Return what rank 0 says: processors of several kinds would mix two precisions in one gradient."""
+    return bool(reducer.broadcast_(torch.tensor([float(autocast)], device=device)))
+
+
 def _label(encoder: TableEncoder, target: str | None) -> tuple[int, int] | None:
     """Return (categorical field, unit) of a categorical target."""
     number = None if target is None else encoder.unit_of(target)
@@ -130,7 +135,7 @@ def start(
     device = torch.device("cpu") if device is None else device
     reducer = Alone() if reducer is None else reducer
     dtype = torch.float64 if config.compute.precision == "fp64" else torch.float32
-    autocast = uses_bf16(config, device)
+    autocast = _word_of_first(uses_bf16(config, device), reducer, device)
     label = _label(encoder, config.data.target)
     conditioning = conditioning_of(config, encoder.unit_names(), label, config.data.target)
     source = BatchSource(

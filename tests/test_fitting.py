@@ -17,6 +17,7 @@ from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.evaluation import validation_score
 from fingan.fitting import finish, start, uses_bf16, validator
 from fingan.preparation import VALIDATION_ROWS, inspect, prepare
+from fingan.training import Alone
 from tests.tiny import arrow, rare_table, train
 from tests.training.toys import SMALL, Recorder
 
@@ -174,6 +175,28 @@ def test_auto_follows_the_processor(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
         assert uses_bf16(config, CPU) is able
+
+
+class Second(Alone):
+    """The second of two workers; the first one's processor may be of another kind."""
+
+    rank, world = 1, 2
+
+    def __init__(self, first_has_bf16: bool) -> None:
+        self._first = float(first_has_bf16)
+
+    def broadcast_(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.fill_(self._first)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("own", [True, False])
+def test_what_auto_means_is_the_first_workers_word(prepared, monkeypatch, first, own):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: own)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    auto = replace(prepared, config=configured("compute.precision=auto"))
+    assert start(auto, Second(first)).autocast is first
+    assert start(auto).autocast is own
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ class ComputeConfig(Section):
     )
     timeout: Duration = Field(300.0, description="a worker that is silent for so long is replaced")
     precision: Literal["auto", "fp64", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where it is fast, else fp32"
+        "auto", description="auto: bf16 where it is fast, as the first worker finds, else fp32"
     )
 
 
