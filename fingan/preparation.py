@@ -6,7 +6,7 @@ A table that fits is held in memory; a larger one, of Parquet, is surveyed and s
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from fingan.config import Config
 from fingan.data import conform, infer_schema, range_notes, read_table, require_rows, split_rows
 from fingan.data.parts import PartedTable, open_parts
 from fingan.data.schema import TableSchema
-from fingan.data.survey import Survey
+from fingan.data.survey import Survey, Tally
 from fingan.encoding.copies import CopyUnit
 from fingan.encoding.fit import fit_encoder
 from fingan.encoding.stored import StoredTable
@@ -132,6 +132,20 @@ def _in_schema(table: pa.Table, given: TableSchema | None, config: Config) -> tu
     return conform(table, schema, drop_extra=given is not None), schema
 
 
+def _fit(
+    table: pa.Table, schema: TableSchema, config: Config, tallies: Mapping[str, Tally] | None = None
+) -> TableEncoder:
+    """Return the encoder of a table in its schema; it has something to learn."""
+    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target, tallies)
+    layout = encoder.layout
+    if not layout.numeric and layout.codes == len(layout.widths):
+        raise DataError(
+            "no column varies (but identifiers, which are made up anew): there is nothing to learn; "
+            "give rows of which some column has more than one value"
+        )
+    return encoder
+
+
 def _check_batch(train: int, rows: int, config: Config) -> None:
     if train < config.training.batch_size:
         less = f" ({rows} less the validation part)" if train < rows else ""
@@ -189,7 +203,7 @@ def prepare(source: object, config: Config, root: Path | None = None, each: Each
     table, schema = read_training_rows(source, config)
     train, held = _split(table, config)
     _warn(held.size, config)
-    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
+    encoder = _fit(table, schema, config)
     drawn = _drawn(held, VALIDATION_ROWS, config.seed, "validation")
     validation = table.take(pa.array(drawn)) if held.size else None
     encoded = encoder.encode(table.take(pa.array(train)))
@@ -236,15 +250,14 @@ def _held_of(parts: PartedTable, config: Config) -> int:
 
 def _fitted(known: Survey, config: Config) -> tuple[TableEncoder, pa.Table]:
     """Return the encoder of a surveyed table, and the conformed sample."""
-    given, rules, target = _given_schema(config), config.data.constraints, config.data.target
     try:
-        table, schema = _in_schema(known.rows_to_fit(), given, config)
+        table, schema = _in_schema(known.rows_to_fit(), _given_schema(config), config)
         tallies = {
             spec.name: tally
             for spec in schema.columns
             if (tally := known.tallies[spec.name]) is not None and tally.values.type == spec.arrow_type
         }
-        encoder = fit_encoder(table, schema, rules, target, tallies)
+        encoder = _fit(table, schema, config, tallies)
     except DataError as error:
         raise DataError(f"in a sample of the rows: {error}") from error
     return encoder, table.slice(0, len(known.sample))
@@ -266,7 +279,7 @@ def inspect(source: object, config: Config) -> Json:
         return _facts(encoder, table, parts.rows, held, rare, config)
     table, schema = read_training_rows(source, config)
     train, drawn = _split(table, config)
-    encoder = fit_encoder(table, schema, config.data.constraints, config.data.target)
+    encoder = _fit(table, schema, config)
     rare = rare_classes(table, train, schema, config)
     return _facts(encoder, table, table.num_rows, drawn.size, rare, config)
 

@@ -52,6 +52,26 @@ def test_what_cannot_be_learned_is_refused(folder, tmp_path):
     assert not list(tmp_path.glob("*/rows-*"))
 
 
+ALIKE = {"code": ["x"] * ROWS, "amount": [1.5] * ROWS, "gone": pa.nulls(ROWS, pa.int64())}
+
+
+@pytest.mark.parametrize("most", [0, 1_000_000])
+@pytest.mark.parametrize("more", [{}, {"loan_id": range(ROWS)}])
+def test_a_table_in_which_nothing_varies_is_refused(tmp_path, most, more):
+    folder = write(tmp_path / "data", pa.table(ALIKE | {name: list(column) for name, column in more.items()}))
+    settings = config(f"data.in_memory={most}", target=None)
+    for look in (lambda: inspect(folder, settings), lambda: prepare(folder, settings, tmp_path / "rows")):
+        with pytest.raises(
+            DataError, match=r"no column varies.* there is nothing to learn; .*more than one value"
+        ):
+            look()
+
+
+def test_a_column_that_is_constant_but_where_it_is_missing_varies(tmp_path):
+    folder = write(tmp_path / "data", pa.table({**ALIKE, "amount": [None, *[1.5] * (ROWS - 1)]}))
+    assert prepare(folder, config("data.in_memory=1000000", target=None)).encoder.layout.widths == (1, 2, 1)
+
+
 def test_a_folder_is_checked_without_training(folder, monkeypatch):
     sample_only(monkeypatch, 300)
     found, held = inspect(folder, config()), inspect(folder, config("data.in_memory=1000000"))
