@@ -62,7 +62,11 @@ class ObjectiveConfig(Section):
     )
     discriminator_steps: int = Field(1, ge=1, le=20, description="discriminator updates per generator update")
     marginals: float = Field(
-        0.3, ge=0.0, le=1e3, description="weight that keeps generated categories at their training shares"
+        0.3,
+        ge=0.0,
+        le=1e3,
+        description="weight that keeps generated categories at their training shares; times the share of "
+        "rows with nothing given",
     )
 
 

@@ -33,6 +33,10 @@ class Marginals(nn.Module):
     Generated shares are a moving mean over the steps before, so that the term is a sum over
     rows, which workers may share out.
 
+    A step takes the mean over all rows of its batch, of which only those with nothing given count.
+    So the weight in effect is λ times their share, `conditioning.unconditional_share` and those
+    that are given nothing by chance: a good .8 · λ by default.
+
     Args:
         shares: training shares of each categorical field's codes.
         weight: λ ≥ 0.

@@ -130,7 +130,8 @@ class Stepper:
     def _keep_shares(self, batch: Batch, raw: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return this worker's share of the marginal term, and what the term is to learn of the batch.
 
-        Only rows without a condition count: those under one have other shares.
+        Only rows without a condition count: those under one have other shares. Divided by all rows, the
+        term weighs as much less as there are fewer of them (see `Marginals`).
         """
         marginals = self._state.marginals
         if not marginals.active:
