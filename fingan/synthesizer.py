@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
     from fingan.training import Hooks
 
 
+def _configured(given: object) -> Config:
+    if isinstance(given, Config):
+        return given
+    if isinstance(given, Mapping):
+        return from_mapping(given)
+    if given is None or isinstance(given, str | Path):
+        return load(given)
+    raise ConfigError(f"config is a Config, a mapping of sections or a path, not {type(given).__name__}")
+
+
+def _texts(overrides: object) -> list[str]:
+    if overrides is None:
+        return []
+    texts = list(overrides) if isinstance(overrides, Iterable) and not isinstance(overrides, str) else None
+    if texts is None or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"overrides are section.key=value texts in a list, not {reprlib.repr(overrides)}")
+    return texts
+
+
 class Synthesizer:
     """Learns a table and samples from it.
 
@@ -31,7 +51,7 @@ class Synthesizer:
     Args:
         target: the label column, if there is one.
         kind: `table` (price series come later).
-        config: a configuration or the path of one; the defaults otherwise.
+        config: a configuration, its sections as a mapping, or the path of one; the defaults otherwise.
         overrides: `section.key=value` texts, as on the command line.
     """
 
@@ -39,16 +59,15 @@ class Synthesizer:
         self,
         target: str | None = None,
         kind: str | None = None,
-        config: Config | str | Path | None = None,
-        overrides: Iterable[str] = (),
+        config: Config | Mapping[str, Any] | str | Path | None = None,
+        overrides: Iterable[str] | None = None,
     ) -> None:
-        base = config if isinstance(config, Config) else load(config)
-        values = to_mapping(base)
+        values = to_mapping(_configured(config))
         if target is not None:
             values["data"]["target"] = target
         if kind is not None:
             values["kind"] = kind
-        self.config = from_mapping(values, overrides)
+        self.config = from_mapping(values, _texts(overrides))
         self._generator: Generator | None = None
         self._real: pa.Table | None = None
 

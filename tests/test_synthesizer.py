@@ -123,6 +123,28 @@ def test_an_unknown_target_and_key_name_the_nearest():
         fingan.Synthesizer(overrides=["training.step=3"])
 
 
+def test_a_configuration_may_be_a_mapping():
+    synth = fingan.Synthesizer(config={"training": {"steps": 3}}, overrides=None)
+    assert synth.config.training.steps == 3
+    with pytest.raises(ConfigError, match=r"training\.steps"):
+        fingan.Synthesizer(config={"training": {"step": 3}})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"config": 3}, "config is a Config, a mapping of sections or a path, not int"),
+        ({"config": [("training", {})]}, "config is a Config, a mapping of sections or a path, not list"),
+        ({"overrides": 3}, r"overrides are section\.key=value texts in a list, not 3"),
+        ({"overrides": "training.steps=3"}, "overrides are .* in a list, not 'training.steps=3'"),
+        ({"overrides": [("training.steps", 3)]}, "overrides are .* in a list, not .*'training.steps', 3"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        fingan.Synthesizer(**given)
+
+
 def test_a_table_smaller_than_a_batch_says_what_to_set():
     with pytest.raises(DataError, match=r"training\.batch_size"):
         fingan.Synthesizer(overrides=SETTINGS).fit(frame().head(40))

@@ -27,7 +27,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        # The tag `!!map` may stand before anything; the safe loader refuses what is none.
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             name = str(key.value)
             if name in seen:
                 raise yaml.constructor.ConstructorError(

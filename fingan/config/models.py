@@ -211,6 +211,12 @@ class Config(Section):
                 f"compute.workers is {self.compute.workers} but training.shards is {self.training.shards}; "
                 "raise training.shards to at least the number of workers"
             )
+        if self.compute.workers > self.training.batch_size:
+            raise ValueError(
+                f"compute.workers is {self.compute.workers} but training.batch_size is "
+                f"{self.training.batch_size}; lower compute.workers or raise training.batch_size, of which "
+                "every worker has a part"
+            )
         fewest = self.compute.min_workers
         if fewest is not None and fewest > self.compute.workers:
             raise ValueError(

@@ -203,3 +203,13 @@ def test_what_looks_like_a_date_and_is_none_is_a_value_that_cannot_be_read(tmp_p
     (tmp_path / "f.yaml").write_text("data: {target: 2020-13-45}")
     with pytest.raises(ConfigError, match="is not YAML: month must be in"):
         load(tmp_path / "f.yaml")
+
+
+@pytest.mark.parametrize("text", ["data: !!map [1]", "data: !!map 1", "!!map [data]"])
+def test_what_is_called_a_mapping_and_is_none_is_no_yaml(tmp_path, text):
+    path = tmp_path / "fingan.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is not YAML: expected a mapping node"):
+        load(path)
+    with pytest.raises(ConfigError, match="cannot read the value of 'data'"):
+        from_mapping({}, [f"data={text.removeprefix('data: ')}"])

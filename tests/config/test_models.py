@@ -98,6 +98,13 @@ def test_a_seed_is_a_natural_number_of_63_bits(seed):
         Config(seed=seed)
 
 
+def test_every_worker_has_a_row_of_the_batch():
+    sections = {"training": {"batch_size": 2}, "compute": {"workers": 2}}
+    assert Config.model_validate(sections).compute.workers == 2
+    with pytest.raises(ValidationError, match=r"training\.batch_size is 2; lower compute\.workers"):
+        Config.model_validate({**sections, "compute": {"workers": 3}})
+
+
 def test_more_shards_let_in_more_workers():
     config = Config.model_validate({"compute": {"workers": 17}, "training": {"shards": 17}})
     assert config.compute.workers == 17
