@@ -161,16 +161,15 @@ def of_rare(config: Config, number: int, classes: int, rows: int, steps: int, se
     share = TIME / (1.0 - TIME) / classes
     batch = min(training.batch_size, 1 << (rows.bit_length() - 1))
     epochs = None if training.epochs is None else PASSES * training.epochs
-    changes: dict[str, object] = {"batch_size": batch, "epochs": epochs}
+    own = _training(config, batch_size=batch, epochs=epochs)
+    changes: dict[str, object] = {}
     if training.time_budget is not None:
         changes["time_budget"] = max(share * seconds, 1e-3)
     if training.steps is not None:
         # Steps count instead of passes elsewhere; few rows are not learnt by heart for it.
-        through = batch * config.objective.discriminator_steps
-        most = math.inf if epochs is None else math.ceil(epochs * rows / through)
+        most = math.inf if epochs is None else math.ceil(epochs * rows / own.rows_per_step)
         changes["steps"] = int(max(1, min(round(share * steps), most)))
-    own = _training(config, **changes)
-    return own.model_copy(update={"seed": key(config.seed, "rare class", number) >> 1})
+    return _training(own, **changes).model_copy(update={"seed": key(config.seed, "rare class", number) >> 1})
 
 
 def _training(config: Config, **changes: object) -> Config:
