@@ -29,14 +29,16 @@ from benchmarks.profiling import KINDS, shares
 from benchmarks.results import Results, Row, kind_of
 from benchmarks.runs import settings, train_by_ray
 from benchmarks.straightforward import Straightforward
+from fingan.config import Config
 from fingan.encoding.table import EncodedTable
-from fingan.fitting import start
+from fingan.fitting import start, uses_bf16
 from fingan.networks import keep_freed_memory
 from fingan.preparation import Prepared, prepare
 from fingan.training.checkpoint import save_checkpoint
 
 TABLES = ("adult", "default")
 PRECISIONS = ("bf16", "fp32")
+CPU = torch.device("cpu")
 PLAIN = "straightforward, penalty on all rows"
 PLAIN_SPARSE = "straightforward, penalty on every 4th step"
 BAR = 2.0
@@ -47,6 +49,11 @@ The default's penalty is paid by every 4th row, so the one that pays as much, on
 CHECKPOINTS = 15
 MOST_OVERHEAD = 0.02
 """Writing checkpoints takes at most this share of the time between them."""
+
+
+def precisions() -> tuple[str, ...]:
+    """Return those that training takes on this processor: bf16 only where it multiplies it natively."""
+    return PRECISIONS if uses_bf16(Config(), CPU) else ("fp32",)
 
 
 def short_run(table: pa.Table, target: str, steps: int, *sets: str) -> Prepared:
@@ -70,7 +77,7 @@ def variants(dataset: str, steps: int) -> dict[str, Callable[[], object]]:
         run = Straightforward(encoded, prepared.encoder.layout, prepared.config, penalty_every)
         return lambda: [run.step() for _ in range(steps)]
 
-    ours = {precision: package(precision) for precision in PRECISIONS}
+    ours = {precision: package(precision) for precision in precisions()}
     return {**ours, PLAIN: plain(1), PLAIN_SPARSE: plain(4)}
 
 
@@ -170,7 +177,7 @@ def main(arguments: list[str]) -> None:
     for name in options.dataset or TABLES:
         timing = {"dataset": name, "steps": options.steps, "rounds": options.rounds}
         add({"what": "rates", **timing}, partial(_alone, time_variants, timing))
-        for precision in PRECISIONS:
+        for precision in precisions():
             run = {"dataset": name, "steps": options.steps, "precision": precision}
             add({"what": "profile", **run}, partial(_alone, profile_steps, run))
         run = {"dataset": name, "steps": options.steps}

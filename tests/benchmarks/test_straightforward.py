@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import training_speed
 from benchmarks.profiling import KINDS, shares
 from benchmarks.straightforward import Straightforward
 from benchmarks.training_speed import table
@@ -49,6 +50,13 @@ def test_the_profile_covers_all_of_a_run():
     assert tuple(found) == KINDS
     assert sum(found.values()) == pytest.approx(1.0)
     assert all(found[kind] > 0 for kind in ("matrix products", "optimiser", "batch preparation", "features"))
+
+
+@pytest.mark.parametrize(("native", "timed"), [(True, ("bf16", "fp32")), (False, ("fp32",))])
+def test_only_what_training_would_take_here_is_timed(monkeypatch, native, timed):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert training_speed.precisions() == timed
 
 
 def test_ratios_are_taken_round_by_round():
