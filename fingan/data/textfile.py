@@ -32,7 +32,7 @@ def read_csv(location: Location, types: Mapping[str, pa.DataType]) -> pa.Table:
     The delimiter is the most frequent of comma, semicolon, tab and bar in the header; between
     semicolons, `1,5` is a number if there is no `1.5`. An empty cell is missing; `NA`, `null` and
     the like are missing too, but not among texts. Digits that a number would not keep (leading
-    zeros, more than 64 bits) and times of day stay text.
+    zeros, codes such as `0x1f`, more than 64 bits) and times of day stay text.
 
     Args:
         location: the file.
@@ -127,7 +127,7 @@ def _is_huge_whole(column: pa.ChunkedArray) -> bool:
 
 def _loses_digits(texts: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
     if pt.is_integer(numbers.type):
-        return bool(pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0[0-9]")).as_py())
+        return bool(pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0[0-9xX]")).as_py())
     # `NA` and the like are no digits, but no reason to round the others either.
     present = texts.filter(pc.is_valid(numbers))
     return bool(pc.all(pc.match_substring_regex(present, r"^\s*[+-]?[0-9]+\s*$")).as_py())
