@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from fingan.data.clean import clean
 from fingan.data.location import Location, locate, reason
@@ -111,10 +112,10 @@ class PartedTable:
         columns = [
             pa.repeat(pa.scalar(keys[field.name]), len(batch)).cast(field.type)
             if field.name in keys
-            else batch[field.name]
+            else _cast(batch[field.name], field)
             for field in self.schema
         ]
-        return pa.Table.from_arrays(columns, names=self.schema.names).cast(self.schema)
+        return pa.Table.from_arrays(columns, schema=self.schema)
 
 
 def open_parts(source: object) -> PartedTable | None:
@@ -146,9 +147,36 @@ def open_parts(source: object) -> PartedTable | None:
     return PartedTable(os.fspath(source), data.schema, tuple(parts))
 
 
+def read_folder(location: Location) -> pa.Table:
+    """Return all rows of the Parquet files of a folder, as they are (see `parquet_dataset`).
+
+    Raises:
+        DataError: see `parquet_dataset`.
+        pa.ArrowException, OSError: a file that cannot be read, or a value that does not fit.
+    """
+    data = parquet_dataset(location)
+    try:
+        return data.to_table()
+    except pa.ArrowException:
+        _check_casts(data)
+        raise
+
+
+def _check_casts(data: ds.Dataset) -> None:
+    """Name the first file and column that do not fit the others, which Arrow does not."""
+    for fragment in data.get_fragments():
+        own = fragment.physical_schema
+        for field in (f for f in own if f.type != data.schema.field(f.name).type):
+            try:
+                _cast(fragment.to_table(own, [field.name])[field.name], data.schema.field(field.name))
+            except pa.ArrowException as error:
+                raise DataError(f"{fragment.path!r}: {reason(error)}") from error
+
+
 def parquet_dataset(location: Location) -> ds.Dataset:
     """Return the Parquet file or the files of a folder, in the order of their names.
 
+    Columns are of the types that the first file gives them, but for one that is null there.
     `key=value` folders are columns, and go before columns of the same name in the files. Keys are
     whole numbers where nothing of their texts is lost so (`7`, not `007`), and text elsewhere.
 
@@ -167,26 +195,69 @@ def parquet_dataset(location: Location) -> ds.Dataset:
     if not paths:
         raise DataError("the folder holds no .parquet file")
     own = ds.dataset(paths[:1], filesystem=location.filesystem, format="parquet").schema
+    keys = _key_schema(paths, location.path, own)
     data = ds.dataset(
         paths,
         filesystem=location.filesystem,
         format="parquet",
-        partitioning=ds.partitioning(_key_schema(paths, location.path, own), flavor="hive"),
+        partitioning=ds.partitioning(keys, flavor="hive"),
         partition_base_dir=location.path,
     )
     fragments = list(data.get_fragments())
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
         # Each footer is a request where files lie far away; the fragments keep them.
         list(pool.map(lambda fragment: fragment.ensure_complete_metadata(), fragments))
-    first: pa.Schema | None = None
-    for fragment in fragments:
-        # Arrow would fill or drop what one of the files lacks, silently.
-        if first is not None and fragment.physical_schema.names != first.names:
+    return data.replace_schema(_common_schema(data.schema, fragments, keys.names))
+
+
+def _common_schema(schema: pa.Schema, fragments: Sequence[ds.Fragment], keys: Collection[str]) -> pa.Schema:
+    """Return the schema of the first file with the types of columns that are null there.
+
+    Raises:
+        DataError: files that differ in what Arrow would fill, drop or change without a word.
+    """
+    first = fragments[0]
+    for fragment in fragments[1:]:
+        own = fragment.physical_schema
+        if own.names != first.physical_schema.names:
             raise DataError(
-                f"the columns of {fragment.path!r} differ from those of {paths[0]!r}; make them alike"
+                f"the columns of {fragment.path!r} differ from those of {first.path!r}; make them alike"
             )
-        first = fragment.physical_schema
-    return data
+        for field in (f for f in own if f.name not in keys and f.type != schema.field(f.name).type):
+            known = schema.field(field.name).type
+            if pt.is_null(known):
+                schema = schema.set(schema.get_field_index(field.name), field)
+            elif _loses(field.type, known):
+                raise DataError(
+                    f"column {field.name!r} is of type {field.type} in {fragment.path!r}, "
+                    f"but of type {known} before; write all files in one type"
+                )
+    return schema
+
+
+def _loses(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether Arrow's cast changes values without a word: the time of day, the zone, any number."""
+    if pt.is_boolean(wanted):
+        return bool(pt.is_integer(given) or pt.is_floating(given))
+    if pt.is_date(wanted):
+        return bool(pt.is_timestamp(given))
+    moments = bool(pt.is_timestamp(wanted) and (pt.is_timestamp(given) or pt.is_date(given)))
+    return moments and (getattr(given, "tz", None) is None) != (wanted.tz is None)
+
+
+def _cast(column: pa.Array | pa.ChunkedArray, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    """Return a column of one file in the type that it has in the whole.
+
+    Raises:
+        pa.ArrowInvalid: a value that does not fit; names the column.
+    """
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException as error:
+        raise pa.ArrowInvalid(
+            f"column {field.name!r} of type {column.type} does not fit {field.type}, its type before: "
+            f"{reason(error)}; write all files in one type"
+        ) from error
 
 
 def _key_schema(paths: Sequence[str], root: str, own: pa.Schema) -> pa.Schema:

@@ -19,7 +19,7 @@ from fingan.data.clean import clean, column_names
 from fingan.data.drift import conform
 from fingan.data.frames import from_pandas
 from fingan.data.location import Location, locate, reason, redact
-from fingan.data.parts import parquet_dataset
+from fingan.data.parts import read_folder
 from fingan.data.schema import TableSchema
 from fingan.data.textfile import read_csv
 from fingan.errors import DataError
@@ -112,7 +112,7 @@ def _from_location(location: Location, schema: TableSchema | None) -> pa.Table:
     if kind == pafs.FileType.NotFound:
         raise DataError("there is no such file or folder; check the path")
     if kind == pafs.FileType.Directory:
-        return parquet_dataset(location).to_table()
+        return read_folder(location)
     if location.format == "csv":
         return read_csv(location, {} if schema is None else {c.name: c.arrow_type for c in schema.columns})
     if location.format == "parquet":

@@ -284,6 +284,41 @@ def test_a_value_that_the_first_files_type_cannot_hold_is_named_with_its_file(
     pq.write_table(pa.table({"a": second}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match=rf"cannot read '{tmp_path}/b\.parquet': .*{message}"):
         blocks_of(opened(tmp_path))
+    for read in (read_table, lambda folder: blocks_of(opened(folder))):
+        with pytest.raises(DataError, match=rf"b\.parquet'.* column 'a' of type .*{message}.* in one type"):
+            read(tmp_path)
+
+
+def test_a_column_that_is_null_in_the_first_files_takes_the_type_of_the_next(tmp_path: Path) -> None:
+    for number, values in enumerate([pa.nulls(2), pa.nulls(1), pa.array(["x", None]), pa.nulls(1)]):
+        pq.write_table(pa.table({"n": [number] * len(values), "a": values}), tmp_path / f"{number}.parquet")
+    read = read_table(tmp_path)
+    assert read["a"].to_pylist() == [None, None, None, "x", None, None]
+    assert whole(opened(tmp_path)).equals(read)
+
+
+ZONED = pa.timestamp("us", "Europe/Paris")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (pa.date32(), pa.timestamp("us")),
+        (pa.timestamp("us"), ZONED),
+        (ZONED, pa.timestamp("us")),
+        (ZONED, pa.date32()),
+        (pa.bool_(), pa.int64()),
+    ],
+)
+def test_types_of_files_that_would_change_values_silently_are_refused(
+    tmp_path: Path, first: pa.DataType, second: pa.DataType
+) -> None:
+    for name, type_ in (("a", pa.null()), ("b", first), ("c", second)):
+        pq.write_table(pa.table({"t": pa.nulls(1, type_)}), tmp_path / f"{name}.parquet")
+    wanted = f"column 't' is of type {second} in '{tmp_path}/c.parquet', but of type {first} before"
+    for read in (read_table, open_parts):
+        with pytest.raises(DataError, match=re.escape(wanted)):
+            read(tmp_path)
 
 
 def test_the_fingerprint_tells_files_apart(tmp_path: Path) -> None:
