@@ -109,12 +109,15 @@ class PartedTable:
     def _whole(self, batch: pa.RecordBatch, part: Part) -> pa.Table:
         """Return the batch in the types of the whole; what folders say goes before what the file says."""
         keys = dict(part.keys)
-        columns = [
-            pa.repeat(pa.scalar(keys[field.name]), len(batch)).cast(field.type)
-            if field.name in keys
-            else _cast(batch[field.name], field)
-            for field in self.schema
-        ]
+        columns = []
+        for field in self.schema:
+            if field.name in keys:
+                columns.append(pa.repeat(pa.scalar(keys[field.name]), len(batch)).cast(field.type))
+            elif field.name in batch.schema.names:
+                columns.append(_cast(batch[field.name], field))
+            else:
+                # A key that only folders of other files have.
+                columns.append(pa.nulls(len(batch), field.type))
         return pa.Table.from_arrays(columns, schema=self.schema)
 
 

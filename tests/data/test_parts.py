@@ -152,6 +152,13 @@ def test_folders_keep_the_leading_zeros_of_their_values(
     assert whole(opened(tmp_path)).equals(read)
 
 
+def test_a_key_that_some_folders_lack_is_null_there(tmp_path: Path) -> None:
+    write_key(tmp_path, "k=1/m=x", pa.table({"a": [0]}))
+    write_key(tmp_path, "k=2", pa.table({"a": [1]}))
+    wanted = {"a": [0, 1], "k": [1, 2], "m": ["x", None]}
+    assert whole(opened(tmp_path)).to_pydict() == read_table(tmp_path).to_pydict() == wanted
+
+
 OWN = {
     "text": (["x", "y"], pa.string()),
     "digits": (["01", "22"], pa.string()),
