@@ -95,6 +95,8 @@ def _check_objects(name: str, values: pd.Series[Any]) -> None:
         )
     if groups == {"number"}:
         _check_whole(name, values)
+    if groups == {"timestamp"}:
+        _check_zones(name, present)
 
 
 def _group(type_: type) -> str | None:
@@ -108,3 +110,14 @@ def _check_whole(name: str, values: pd.Series[Any]) -> None:
                 f"column {name!r}: value {value!r} in row {row} does not fit 64 signed bits; "
                 "make the column text, or drop it"
             )
+
+
+def _check_zones(name: str, present: pd.Series[Any]) -> None:
+    """Refuse readings of a clock among moments with a zone: Arrow would take them for UTC."""
+    zoned = [getattr(value, "tzinfo", None) is not None for value in present]
+    if len(set(zoned)) > 1:
+        first = present.iloc[zoned.index(not zoned[0])]
+        raise DataError(
+            f"column {name!r} mixes times with a zone and without (for example {first!r}); "
+            "give all of them a zone with tz_localize, or none"
+        )

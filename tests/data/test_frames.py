@@ -59,6 +59,11 @@ def test_columns_of_every_kind() -> None:
         ([1, True], "mixes types (1 int, 1 bool"),
         ([decimal.Decimal("1"), 1.5], "mixes types"),
         ([datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 1)], "mixes types"),
+        ([pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-01", tz="UTC")], "with a zone and without"),
+        (
+            [datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC), None, np.datetime64("2024-01-01")],
+            "tz_localize",
+        ),
         (["x", {"y": 1}], "mixes types"),
         ([[1], [2]], "holds objects (2 list; for example [1])"),
         ([{1}, {2}], "holds objects"),
