@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv as python_csv
 import io
 import re
@@ -32,7 +33,8 @@ def read_csv(location: Location, types: Mapping[str, pa.DataType]) -> pa.Table:
     The delimiter is the most frequent of comma, semicolon, tab and bar in the header; between
     semicolons, `1,5` is a number if there is no `1.5`. An empty cell is missing; `NA`, `null` and
     the like are missing too, but not among texts. Digits that a number would not keep (leading
-    zeros, codes such as `0x1f`, more than 64 bits) and times of day stay text.
+    zeros, codes such as `0x1f`, more than 64 bits) and times of day stay text. Moments are of any
+    year, to the microsecond where Arrow's own reading, in nanoseconds, ends.
 
     Args:
         location: the file.
@@ -49,7 +51,11 @@ def read_csv(location: Location, types: Mapping[str, pa.DataType]) -> pa.Table:
     as_text = _kept_as_text(file, table, set(known))
     if as_text:
         table = file.parse({**known, **dict.fromkeys(as_text, pa.string())})
-    return _empty_to_null(table)
+    table = _empty_to_null(table)
+    for position, name in enumerate(file.names):
+        if name not in known and pt.is_string(table[name].type):
+            table = table.set_column(position, name, _as_moments(table[name]))
+    return table
 
 
 @dataclass(frozen=True)
@@ -141,3 +147,16 @@ def _empty_to_null(table: pa.Table) -> pa.Table:
             column = pc.if_else(empty, pa.scalar(None, pa.string()), column)
         columns.append(column)
     return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def _as_moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts that are all times as times, and any others as they are.
+
+    For fractions of a second Arrow infers nanoseconds, which do not reach an end of time such as
+    9999-12-31, and takes the column for text.
+    """
+    if column.null_count < len(column):
+        for zone in (None, "UTC"):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return column.cast(pa.timestamp("us", zone))
+    return column

@@ -119,6 +119,22 @@ def test_numbers_stay_numbers(tmp_path: Path, values: list[str], type_: pa.DataT
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "type_"),
+    [
+        (["2024-01-01 08:30:00.000", "", "9999-12-31 23:59:59.999"], "timestamp[us]"),
+        (["2024-01-01T08:30:00.5Z", "0001-01-01T00:00:00+01:00"], "timestamp[us, tz=UTC]"),
+        (["2024-01-01 08:30:00.5", "2200-12-31 00:00:00"], "timestamp[ns]"),
+        (["2024-01-01 08:30:00.5", "9999-12-31 00:00:00Z"], "string"),
+        (["2024-01-01 08:30:00.5", "9999-12-31", "later"], "string"),
+    ],
+)
+def test_an_end_of_time_does_not_make_times_text(tmp_path: Path, values: list[str], type_: str) -> None:
+    column = read(tmp_path, "a,b\n" + "".join(f"{v},1\n" for v in values)).column("a")
+    assert str(column.type) == type_
+    assert column.equals(pa.chunked_array([[v or None for v in values]]).cast(column.type))
+
+
 def test_a_late_value_changes_the_type_not_the_rows(tmp_path: Path) -> None:
     table = read(tmp_path, "a,b\n" + "1,2\n" * 400_000 + "x,2\n")
     assert table.schema.field("a").type == pa.string()
