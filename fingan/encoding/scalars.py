@@ -63,6 +63,8 @@ def _read(value: Any, kind: pa.DataType) -> pa.Scalar:
         raise ValueError("neither true nor false")
     if pa.types.is_decimal(kind):
         return pa.scalar(decimal.Decimal(str(value)), kind)
+    if pa.types.is_floating(kind) and isinstance(value, decimal.Decimal):
+        value = float(value)
     if isinstance(value, float) and pa.types.is_integer(kind) and not value.is_integer():
         raise ValueError("a fraction")
     return pa.scalar(bool(value) if pa.types.is_boolean(kind) else value, kind)
