@@ -167,6 +167,8 @@ def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...], 
     """Give every distinct value over all parts a code, in one shared dictionary; return null's code too."""
     chunks = [chunk for part in parts for chunk in part.chunks]
     pooled = pa.chunked_array(chunks, type=parts[0].type).combine_chunks()
+    if pa.types.is_floating(pooled.type):
+        pooled = pc.add(pooled, pa.scalar(0.0, pooled.type))  # a dictionary would tell -0.0 from 0.0
     encoded = pc.dictionary_encode(pooled)
     levels = [str(value) for value in encoded.dictionary.to_pylist()]
     codes = np.asarray(pc.fill_null(encoded.indices, len(levels)), dtype=np.int64)
@@ -180,7 +182,7 @@ def _codes(parts: list[pa.ChunkedArray]) -> tuple[list[Int64], tuple[str, ...], 
 def row_codes(tables: Sequence[pa.Table], names: Sequence[str]) -> list[np.ndarray]:
     """Return one opaque key per row and table; keys are equal where all the named values are.
 
-    Exact where floats would round: values are compared as Arrow holds them.
+    Exact where floats would round: values are compared as Arrow holds them, zeros without their sign.
     """
     columns = [_codes([table.column(name) for table in tables])[0] for name in names]
     keys = []

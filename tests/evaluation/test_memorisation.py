@@ -70,6 +70,12 @@ def test_exact_copies_compare_values_as_arrow_holds_them():
     assert low < 0.5 < high
 
 
+def test_a_zero_is_a_copy_of_a_zero_of_the_other_sign():
+    train, rows = pa.table({"x": [0.0, -0.0, 1.5]}), pa.table({"x": [-0.0, 0.0, -1.5]})
+    first, second = row_codes([train, rows], ["x"])
+    assert copied_share(first, second)[0] == pytest.approx(2 / 3)
+
+
 def test_copies_of_every_kind_of_column():
     table = mixed(50, missing=0.2)
     first, second = row_codes([table, table.slice(10, 5)], table.column_names)
