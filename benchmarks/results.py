@@ -103,7 +103,9 @@ class Results:
         date = datetime.now(UTC).strftime("%Y-%m-%d")
         stamp = {"date": date, "revision": revision(), "default": name_of(Config())}
         stamped = {**row, **stamp, "machine": machine()}
+        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
         with self.path.open("a") as file:
-            file.write(json.dumps(stamped) + "\n")
+            # On a line of its own, else it would be lost with a torn one.
+            file.write("\n" * torn + json.dumps(stamped) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -29,6 +29,16 @@ def test_a_torn_line_is_ignored(tmp_path):
     assert [row["seed"] for row in results.rows()] == [0]
 
 
+def test_a_result_after_a_torn_line_is_kept(tmp_path):
+    results = Results("toy", tmp_path)
+    results.add({"seed": 0})
+    with results.path.open("a") as file:
+        file.write('{"seed": 1, "val')
+    results.add({"seed": 2})
+    results.add({"seed": 3})
+    assert [row["seed"] for row in results.rows()] == [0, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("units", "kind"),
     [
