@@ -143,8 +143,9 @@ def _contingency(sides: list[_Side], i: int, j: int, sizes: tuple[int, int]) -> 
     """Return the total variation of a pair's tables [G + 1], and the real table's association."""
     cells = [side.codes[i] * sizes[1] + side.codes[j] for side in sides]
     size = sizes[0] * sizes[1]
-    label = np.arange(size)
-    if size > _DENSE_CELLS:
+    if size <= _DENSE_CELLS:
+        label = np.arange(size)
+    else:
         label, packed = np.unique(np.concatenate(cells), return_inverse=True)
         cells, size = np.split(packed, [cells[0].size]), label.size
     totals = [

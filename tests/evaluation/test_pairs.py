@@ -8,6 +8,7 @@ import pytest
 from scipy.stats.contingency import association
 
 from fingan.evaluation import intervals
+from fingan.evaluation.frame import Column, Frame
 from fingan.evaluation.intervals import GROUPS
 from fingan.evaluation.pairs import bin_codes, cramers_v, missing_pattern_errors, pair_errors
 from tests.evaluation.tables import mixed, permuted, read
@@ -99,6 +100,15 @@ def test_wide_categories_stay_sparse():
     found = pair_errors(*read(table, permuted(table)), seed=0)
     assert found.means()[0] > 0.9
     assert found.strength[0, 1] < 0.1
+
+
+def test_memory_grows_with_the_cells_that_are_filled_not_with_those_there_could_be():
+    rng = np.random.default_rng(0)
+    levels = ("a level",) * 10**6
+    codes = [rng.integers(0, 10**6, 100) for _ in range(2)]
+    columns = (Column(name, "category", None, c, levels) for name, c in zip("ab", codes, strict=True))
+    table = Frame(tuple(columns), 100)
+    assert pair_errors(table, table).means()[0] == 0
 
 
 def test_cramers_v_agrees_with_scipy_on_many_rows_and_corrects_on_few():
