@@ -12,6 +12,7 @@ BARS_AT_MOST = 24
 LEVELS_AT_MOST = 10
 PAIRS_SHOWN = 15
 _TAIL = 0.005
+_UNITS = ((1e15, 1.0, ""), (1e12, 1e12, "tn"), (1e9, 1e9, "bn"), (1e6, 1e6, "m"), (1e4, 1e3, "k"))
 _VISIBLE = 0.05  # per cent: what a table with one decimal can show
 
 
@@ -46,7 +47,7 @@ def _number(real: Column, synthetic: Column) -> Json:
     distinct = np.unique(first)
     if distinct.size <= BARS_AT_MOST:
         # Values that only the synthetic table has are counted in one last bar.
-        labels = [_label(real.unit, v) for v in distinct]
+        labels = _labels(real.unit, distinct)
         counts = [np.bincount(_position(distinct, v), minlength=distinct.size + 1) for v in (first, second)]
         other = ["other"] if counts[1][-1] else []
         return _shares("bars", labels + other, counts[0], counts[1], len(labels) + len(other))
@@ -55,7 +56,7 @@ def _number(real: Column, synthetic: Column) -> Json:
         low, high = distinct[0], distinct[-1]
     edges = np.linspace(low, high, BARS_AT_MOST + 1)
     counts = [np.histogram(v.clip(low, high), edges)[0] for v in (first, second)]
-    labels = [_label(real.unit, v) for v in (low, (low + high) / 2, high)]
+    labels = _labels(real.unit, np.array([low, (low + high) / 2, high]))
     return _shares("histogram", labels, counts[0], counts[1], BARS_AT_MOST)
 
 
@@ -83,12 +84,20 @@ def _shares(chart: str, labels: list[str], real: np.ndarray, synthetic: np.ndarr
     }
 
 
-def _label(unit: str, value: float) -> str:
+def _labels(unit: str, values: Float64) -> list[str]:
+    """Write moments as days and numbers short, or in more digits where that would make them look equal."""
     if unit:
-        return str(np.asarray(round(value)).astype(f"datetime64[{unit}]").astype("datetime64[D]"))
-    for size, word in ((1e9, "bn"), (1e6, "m"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if word == 'k' else size):.3g}{word}"
+        moments = np.array([round(v) for v in values.tolist()], dtype=f"datetime64[{unit}]")
+        return [str(day) for day in moments.astype("datetime64[D]")]
+    short = [_short(v) for v in values.tolist()]
+    return short if len(set(short)) == len(short) else [f"{v:.12g}" for v in values.tolist()]
+
+
+def _short(value: float) -> str:
+    value = float(f"{value:.3g}" if abs(value) >= 9_999.5 else f"{value:.4g}")
+    for least, unit, word in _UNITS:
+        if abs(value) >= least:
+            return f"{value / unit:.3g}{word}"
     return f"{value:.4g}"
 
 

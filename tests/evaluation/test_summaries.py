@@ -59,10 +59,27 @@ def test_dates_missing_shares_and_empty_columns():
 
 
 @pytest.mark.parametrize(
-    ("value", "label"), [(12_345.0, "12.3k"), (2.5e6, "2.5m"), (3e9, "3bn"), (0.125, "0.125")]
+    ("value", "label"),
+    [
+        (12_345.0, "12.3k"),
+        (2.5e6, "2.5m"),
+        (3e9, "3bn"),
+        (0.125, "0.125"),
+        (9_999.0, "9999"),
+        (9_999.6, "10k"),
+        (999_600.0, "1m"),
+        (1.5e12, "1.5tn"),
+        (2e15, "2e+15"),
+    ],
 )
 def test_labels_are_short(value, label):
     assert summary([value, 0.0], [0.0])["labels"][1] == label
+
+
+def test_labels_tell_values_apart():
+    assert summary([10_012.0, 10_037.5], [0.0])["labels"][:2] == ["10012", "10037.5"]
+    prices = np.linspace(10_010, 10_090, 100)
+    assert len(set(summary(prices, prices)["labels"])) == 3
 
 
 def test_worst_pairs_come_first():
