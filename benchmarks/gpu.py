@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -42,8 +43,8 @@ FIGURES = {
 }
 
 
-def speeds(dataset: str, device: str, batches: Sequence[int], steps: int) -> Iterator[dict[str, Any]]:
-    """Yield real rows per second through the whole step, by the clock, for each batch and precision."""
+def speeds(dataset: str, device: str, wanted: Sequence[Row], steps: int) -> Iterator[dict[str, Any]]:
+    """Yield real rows per second through the whole step by the clock, with each batch size and precision."""
     part = load_inner(dataset)
     prepared = short_run(part.train, part.target, steps)
 
@@ -52,16 +53,10 @@ def speeds(dataset: str, device: str, batches: Sequence[int], steps: int) -> Ite
         config = settings(part.target, (*sets, "training.time_budget=null", f"training.steps={number}"))
         return start(replace(prepared, config=config), device=torch.device(device)).train().rows_per_second
 
-    for batch_size in batches:
-        for precision in PRECISIONS:
-            rate(batch_size, precision, WARM_UP)
-            found = rate(batch_size, precision, steps)
-            yield {
-                "batch_size": batch_size,
-                "precision": precision,
-                "rows_per_second": found,
-                "ms_a_step": 1e3 * batch_size / found,
-            }
+    for key in wanted:
+        rate(**key, number=WARM_UP)
+        found = rate(**key, number=steps)
+        yield {**key, "rows_per_second": found, "ms_a_step": 1e3 * key["batch_size"] / found}
 
 
 def quality(dataset: str, device: str, seconds: float) -> dict[str, Any]:
@@ -109,10 +104,13 @@ def main(arguments: list[str]) -> None:
     if device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("PyTorch finds no GPU here; --device cpu tries the benchmark without one")
     name_of = torch.cuda.get_device_name() if device.startswith("cuda") else "CPU"
+    pairs = product(options.batch or BATCHES, PRECISIONS)
+    keys: list[Row] = [{"batch_size": size, "precision": precision} for size, precision in pairs]
     for name in options.dataset or TABLES:
         of_table: Row = {"dataset": name, "device": name_of}
-        if not results.has(**of_table, what="speed"):
-            for found in speeds(name, device, options.batch or BATCHES, options.steps):
+        wanted = [key for key in keys if not results.has(**of_table, what="speed", **key)]
+        if wanted:
+            for found in speeds(name, device, wanted, options.steps):
                 results.add({"what": "speed", **of_table, **found})
         run = {**of_table, "seconds": options.seconds, "what": "quality"}
         if options.seconds and not results.has(**run):
