@@ -128,7 +128,8 @@ class Utility:
         task: what was predicted.
         synthetic: scores after training on synthetic rows.
         real: scores after training on real rows.
-        share: trees' headline score (AUC, or R²) on synthetic rows as a share of that on real ones.
+        share: trees' headline score (AUC, or R²) on synthetic rows as a share of that on real ones; NaN
+            where the latter is no better than chance.
         share_interval: paired bootstrap over the hold-out.
     """
 
@@ -171,9 +172,11 @@ def measure_utility(train: Frame, synthetic: Frame, holdout: Frame, task: Task, 
     guesses = dict(zip(runs, run_all(list(runs.values())), strict=True))
     scores = {where: _score(task, actual, guess, seed) for where, guess in guesses.items()}
 
+    chance = 0.0 if task.kind == "regression" else 0.5
+
     def share(rows: Int64) -> float:
         real, fake = (_headline(task, actual[rows], guesses["trees", i][rows]) for i in (0, 1))
-        return fake / real if real > 0 else float("nan")
+        return fake / real if real > chance else float("nan")
 
     every = share(np.arange(actual.size))
     return Utility(

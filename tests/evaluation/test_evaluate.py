@@ -215,6 +215,21 @@ def test_a_hold_out_of_one_class_tells_nothing_of_utility():
     assert report["tstr_brier"].value < 0.2
 
 
+def test_no_share_of_a_model_that_is_worse_than_a_coin_toss():
+    """Twice as useful as nothing is not useful."""
+
+    def signed(seed: int, sign: float) -> pa.Table:
+        table = labelled(200, seed, 0.3)
+        return table.set_column(0, "x", pa.array(sign * table["x"].to_numpy()))
+
+    train, other, holdout = signed(0, 1), signed(1, -1), signed(2, -1)
+    schema = infer_schema(train, "bad")
+    report = evaluate(train, other, schema, holdout=holdout, target="bad", sections=["utility"])
+    assert report["tstr_auc"].reference < 0.5 < report["tstr_auc"].value
+    assert "no skill" in report.omitted["tstr_share"]
+    assert report.gate({"tstr_share": {"min": 95}})
+
+
 def test_a_target_of_one_value_costs_only_what_needs_it():
     train, other = labelled(100, 0, 0.0), labelled(100, 1, 0.0)
     report = evaluate(train, other, infer_schema(train, "bad"), holdout=labelled(60, 2, 0.0), target="bad")
