@@ -44,7 +44,12 @@ class Row:
 
 
 def number(value: float, unit: str) -> str:
-    """Print a figure without its unit: per cent with two decimals, others three, large ones none."""
+    """Print a figure without its unit: per cent with two decimals, others three, large ones none.
+
+    Small ones without a unit have two digits, wherever they begin: the Brier score of a rare class is small.
+    """
+    if not unit and 0 < abs(value) < 0.01:
+        return f"{value:.2g}".replace("-", "−")
     digits = 0 if abs(value) >= 1e4 else 2 if unit else 3
     return f"{value:,.{digits}f}".replace("-", "−")
 

@@ -142,6 +142,9 @@ def test_figures_and_labels():
     assert figure(-0.5, "") == "−0.500"
     assert figure(1.234, "%") == "1.23\u00a0%"
     assert figure(123456.7, "") == "123,457"
+    assert figure(0.00042, "") == "0.00042"
+    assert figure(-0.0042, "") == "−0.0042"
+    assert figure(0.0, "") == "0.000"
     assert shorten("abcdefghij", 6) == "abc…ij"
     assert shorten("abc", 6) == "abc"
 
