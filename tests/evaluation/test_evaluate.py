@@ -213,6 +213,9 @@ def test_a_hold_out_of_one_class_tells_nothing_of_utility():
     for name in ("tstr_share", "tstr_auc", "tstr_pr_auc", "tstr_linear_auc", "tstr_calibration_slope"):
         assert report.omitted[name] == "the hold-out has a single value of 'bad'; give rows of others too"
     assert report["tstr_brier"].value < 0.2
+    scores = ("pr_auc", "auc", "calibration_slope")
+    in_order = [f"tstr_{model}{score}" for model in ("", "linear_") for score in scores]
+    assert list(report.omitted) == [*in_order, "tstr_share"]
 
 
 def test_no_share_of_a_model_that_is_worse_than_a_coin_toss():

@@ -47,7 +47,7 @@ def measure(inputs: Inputs) -> Section:
                 task=inputs.task.kind,
                 positive=inputs.task.positive,
             )
-        for score in set(synthetic.intervals) - set(synthetic.values):
+        for score in (score for score in synthetic.intervals if score not in synthetic.values):
             section.omitted[prefix + score] = _undefined(inputs.task, inputs.holdout, score in real.values)
     if math.isfinite(found.share):
         low, high = found.share_interval
