@@ -129,10 +129,9 @@ def _broken(rule: Constraint, table: pa.Table, train: pa.Table) -> Bool:
         return outside_range(table.column(rule.column), rule.minimum, rule.maximum)
     if isinstance(rule, Unique):
         (key,) = row_codes([table], [rule.column])
-        _, first = np.unique(key, return_index=True)
-        broken = np.ones(table.num_rows, dtype=np.bool_)
-        broken[first] = False
-        return broken
+        broken = pc.is_valid(table.column(rule.column)).to_numpy()
+        broken[np.unique(key, return_index=True)[1]] = False
+        return np.asarray(broken)
     return _unseen_combinations(rule, table, train)
 
 

@@ -98,6 +98,12 @@ def test_rules(rule, broken):
     assert reason == sum(broken)
 
 
+def test_missing_values_are_not_equal_to_each_other():
+    """As in training, which such rows do not end."""
+    rows = pa.table({"id": pa.array([1, None, 2, None, 2])})
+    assert judge(rows, rows, Unique(column="id")).faults == {"id: breaks unique(id)": 1}
+
+
 def test_decimals_keep_their_range_and_their_lattice():
     cents = pa.array([f"0.{n:02d}" for n in range(36)]).cast(pa.decimal128(6, 2))
     table = pa.table({"rate": cents})
