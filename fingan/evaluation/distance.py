@@ -19,6 +19,7 @@ from fingan.types import Bool, Float32, Float64, Int64
 
 _TILE = (64, 2048)
 _DENSE_LEVELS = 256
+_FURTHEST = 1e30
 PAIRS_AT_MOST = 1_000_000_000
 
 
@@ -77,7 +78,10 @@ class Geometry:
             absent = np.isnan(column.number())
             numbers.append((np.where(absent, self.fill[k], column.number()) - self.low[k]) / self.span[k])
             numbers.extend([absent.astype(np.float64)] if self.flagged[k] else [])
-        scaled = np.stack(numbers).astype(np.float32) if numbers else np.zeros((0, frame.rows), np.float32)
+        scaled = np.zeros((0, frame.rows), np.float32)
+        if numbers:
+            # So far out, distances would be infinite, and not a number between two such rows.
+            scaled = np.clip(np.stack(numbers), -_FURTHEST, _FURTHEST).astype(np.float32)
         categories = [c for c in frame.columns if not c.numeric]
         narrow = [c for c in categories if len(c.levels) <= _DENSE_LEVELS]
         wide = [c.code() for c in categories if len(c.levels) > _DENSE_LEVELS]

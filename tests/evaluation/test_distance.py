@@ -42,6 +42,13 @@ def test_nearest_and_k_nearest_agree_with_brute_force(monkeypatch, dense):
     assert k_nearest(*points, 4) == pytest.approx(np.sort(expected, axis=1)[:, :4], abs=1e-5)
 
 
+def test_codes_that_the_training_rows_lack_are_equal_to_each_other():
+    table = mixed(50).append_column("far", pa.array([1e308, 0.0] * 25))
+    train, rows = read(table.set_column(table.num_columns - 1, "far", pa.array([1.0, 0.0] * 25)), table)
+    points = Geometry.fit(train).points(rows)
+    assert nearest(points, points).distance == pytest.approx(0)
+
+
 def test_copies_are_at_distance_zero_and_ties_are_counted(monkeypatch):
     monkeypatch.setattr(distance, "_TILE", (2, 3))
     table = pa.table({"x": [0.0, 1, 1, 5, 1, 0, 9], "c": ["a", "b", "b", "b", "b", "a", "c"]})
