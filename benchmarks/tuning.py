@@ -4,7 +4,8 @@
 
 For each table two searches of equal trials, one with ASHA and one without pruning, on the inner part of
 the training rows; then ten fresh seeds each of the default and of the setting that the pruned search
-found, of the same 60 CPU-seconds, measured on the part that neither search nor training has seen.
+found, of the same 60 CPU-seconds: detection is from the rows that they trained on, as everywhere, and
+usefulness is measured on the part that neither search nor training has seen.
 The searches go on from their folders, the seeds from the results file.
 """
 
