@@ -18,7 +18,7 @@ from benchmarks.markdown import grid, grouped, median_range
 from benchmarks.measures import PROTOCOL
 from benchmarks.published import PUBLISHED
 from benchmarks.quality import CANDIDATES, run_one
-from benchmarks.results import FOLDER, Results, Row
+from benchmarks.results import FOLDER, Results, Row, kind_among
 
 CHART = Path(__file__).resolve().parents[1] / "docs" / "quality.png"
 MINUTES = (1, 2, 5, 10)
@@ -67,15 +67,22 @@ def table(rows: list[Row]) -> str:
 
 
 def _table(points: Sequence[Row]) -> str:
-    lines = []
-    groups = grouped(points, lambda r: (r["dataset"], r["candidates"], r["seconds"]))
-    for (name, candidates, seconds), own in groups.items():
+    lines, kind = [], kind_among(points)
+    several = len({row["workers"] for row in points}) > 1
+
+    def how(row: Row) -> str:
+        """Return the budget, and of workers and processors what is not the same in all runs."""
+        workers = f"{row['workers']} worker{'s' * (row['workers'] > 1)}" if several else ""
+        return ", ".join([f"{row['seconds'] / 60:g}", *filter(None, (workers, kind(row)))])
+
+    groups = grouped(points, lambda r: (r["dataset"], r["candidates"], how(r)))
+    for (name, candidates, minutes), own in groups.items():
         cpu = median_range([row["cpu_seconds"] for row in own], 0)
         cells = [
             median_range([row["metrics"][f]["value"] for row in own if f in row["metrics"]], digits)
             for f, digits in SHOWN.items()
         ]
-        lines.append([name, str(candidates), f"{seconds / 60:g}", str(len(own)), cpu, *cells])
+        lines.append([name, str(candidates), minutes, str(len(own)), cpu, *cells])
     return grid(["dataset", "candidates", "minutes", "seeds", "CPU s", *SHOWN], lines)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.markdown import grid, grouped, median_range
 from benchmarks.measures import PROTOCOL
 from benchmarks.published import BARS, PUBLISHED, REAL_AUC, Bar
-from benchmarks.results import Row, kind_of
+from benchmarks.results import Row, kind_among, kind_of
 
 SHOWN = {
     "shape_error": 2,
@@ -45,6 +45,8 @@ SEEDS = 3
 """The bars are for medians over so many."""
 
 Setting = tuple[str, float, int, tuple[str, ...], int]
+Runs = tuple[Setting, str]
+"""A setting, and the kind of processor where there are several: in as many seconds they take other steps."""
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -54,9 +56,10 @@ def table(rows: Sequence[Row]) -> str:
     for name, members in grouped(current, lambda row: str(row["dataset"])).items():
         parts += [f"### {name}", _figures(name, members, SHOWN)]
         runs = _runs(members)
-        for setting, own in runs.items():
+        for (setting, kind), own in runs.items():
             if name in BARS and not setting[3]:
-                parts += [f"Bars, {_label(setting)}:", _bars(BARS[name], own, _halves(members, setting))]
+                bars = _bars(BARS[name], own, _halves(members, setting))
+                parts += [f"Bars, {_label(setting, kind)}:", bars]
         parts += ["More figures:", _figures(name, members, MORE)]
         if runs:
             parts += ["Cost and memorisation guard:", _cost(members)]
@@ -68,14 +71,17 @@ def _setting(row: Row) -> Setting:
     return row["dataset"], float(row["seconds"]), int(row["workers"]), sets, int(row["candidates"])
 
 
-def _label(setting: Setting) -> str:
+def _label(setting: Setting, kind: str) -> str:
     _, seconds, workers, sets, candidates = setting
     kept = f"1 of {candidates} kept" if candidates > 1 else "all rows kept"
-    return ", ".join(["fingan", f"{seconds:g} s", f"{workers} worker{'s' * (workers > 1)}", kept, *sets])
+    told = [f"{workers} worker{'s' * (workers > 1)}", kept, *sets, kind]
+    return ", ".join(["fingan", f"{seconds:g} s", *filter(None, told)])
 
 
-def _runs(members: Sequence[Row]) -> dict[Setting, list[Row]]:
-    return grouped([row for row in members if row["model"] == "fingan"], _setting)
+def _runs(members: Sequence[Row]) -> dict[Runs, list[Row]]:
+    own = [row for row in members if row["model"] == "fingan"]
+    kind = kind_among(own)
+    return grouped(own, lambda row: (_setting(row), kind(row)))
 
 
 def _halves(members: Sequence[Row], setting: Setting) -> dict[int, Row]:
@@ -92,10 +98,10 @@ def _figures(name: str, members: Sequence[Row], shown: dict[str, int]) -> str:
     """Return our runs, the baseline, published models and real data side by side."""
     present = [figure for figure in shown if any(figure in row["metrics"] for row in members)]
     lines = []
-    for setting, own in _runs(members).items():
+    for (setting, kind), own in _runs(members).items():
         mark = _mark({what for row in own for what in breaches(row, _halves(members, setting))})
         cells = [median_range(_values(own, figure), shown[figure]) for figure in present]
-        lines.append([_label(setting) + mark, str(len(own)), *cells])
+        lines.append([_label(setting, kind) + mark, str(len(own)), *cells])
     for row in members:
         if row["model"] == "permuted columns":
             cells = [median_range(_values([row], figure), shown[figure]) for figure in present]
@@ -180,7 +186,7 @@ def _bar_values(figure: str, own: Sequence[Row], halves: dict[int, Row]) -> list
 
 def _cost(members: Sequence[Row]) -> str:
     lines = []
-    for setting, own in _runs(members).items():
+    for (setting, kind), own in _runs(members).items():
         halves = _halves(members, setting)
         for row in sorted(own, key=lambda row: row["seed"]):
             training, metrics = row["training"], row["metrics"]
@@ -188,7 +194,7 @@ def _cost(members: Sequence[Row]) -> str:
             share = _values([halves[row["seed"]]], "dcr_share") if row["seed"] in halves else []
             lines.append(
                 [
-                    _label(setting),
+                    _label(setting, kind),
                     str(row["seed"]),
                     f"{row['wall_seconds']:,.0f}",
                     f"{row['cpu_seconds']:,.0f}" if "cpu_seconds" in row else "–",

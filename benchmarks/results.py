@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ def kind_of(machine: Row) -> str:
     else:
         return str(machine["processor"])
     return f"{machine['processor']}, {unit}"
+
+
+def kind_among(rows: Sequence[Row]) -> Callable[[Row], str]:
+    """Return what tells the kind of processor of one of some rows: nothing where all are of one kind."""
+    several = len({kind_of(row["machine"]) for row in rows}) > 1
+    return lambda row: kind_of(row["machine"]) if several else ""
 
 
 def revision() -> str | None:

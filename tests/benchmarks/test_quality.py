@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.curve import draw
+from benchmarks.curve import _table, draw
 from benchmarks.quality import fitting_batch, half_settings
 from benchmarks.quality_tables import breaches, table
 from tests.benchmarks import toys
@@ -55,6 +55,17 @@ def test_published_rows_and_real_data_stand_beside_ours():
     assert "TabDiff (published)" in text
     assert "| real against real |" in text
     assert "breaks the guard" not in text
+
+
+def test_runs_on_other_processors_or_with_other_workers_are_other_figures():
+    one, other = (toys.quality_row(seed=seed, **GOOD) for seed in (0, 1))
+    other["machine"] = {**toys.MACHINE, "amx": True}
+    first, second, *_ = [line for line in table([one, other]).splitlines() if line.startswith("| fingan")]
+    assert "1 of 4 kept, one, bf16" in first
+    assert "1 of 4 kept, one, AMX" in second
+    other |= {"machine": one["machine"], "workers": 1}
+    budgets = [line.split(" | ")[2] for line in _table([one, other]).splitlines()[2:]]
+    assert budgets == ["10, 2 workers", "10, 1 worker"]
 
 
 def test_results_of_another_protocol_are_left_out():
