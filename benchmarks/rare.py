@@ -216,12 +216,12 @@ def _bars(rows: Sequence[Row]) -> str:
 
 
 def _line(budget: str, seed: str, own: Sequence[Row]) -> list[str]:
-    """Return one line; the interval is over all repeats of all its seeds."""
+    """Return one line; the interval is over the repeats of one model, or over the means of several models."""
     rate = float(np.mean([row["rate"] for row in own]))
     error = rate / own[0]["true_rate"] - 1.0
     frauds, normals = (np.array([row["auc"][name] for row in own]) for name in ("frauds", "normals"))
     gaps = frauds - normals
-    low, high = interval(gaps.ravel())
+    low, high = interval(gaps.mean(axis=1) if len(own) > 1 else gaps[0])
     return [
         budget,
         seed,

@@ -38,6 +38,20 @@ def test_intervals_and_verdicts_of_the_rare_class():
     assert rare.table([row]).endswith("| pass | miss |")
 
 
+def test_the_interval_of_several_models_is_that_of_their_means():
+    """Repeats of one model tell how far the judge strays, not how far another training would."""
+
+    def row(seed, frauds):
+        auc = {"frauds": [frauds, frauds + 0.01, frauds + 0.02], "normals": [0.5, 0.51, 0.52]}
+        return {"seed": seed, "seconds": 60, "rate": 0.00175, "true_rate": 0.00173, "auc": auc}
+
+    each = [row(0, 0.55), row(1, 0.60), row(2, 0.65)]
+    line = rare.table(each).splitlines()[-1]
+    low, high = rare.interval(np.array([0.05, 0.10, 0.15]))
+    assert f"| +0.100 ({low:+.3f} … {high:+.3f}) |" in line
+    assert line.endswith("| pass | pass |")
+
+
 def test_half_models_stand_below_with_their_guard():
     auc = {"frauds": [0.9], "normals": [0.7]}
     whole = {"seed": 0, "seconds": 60, "rate": 0.00175, "true_rate": 0.00173, "auc": auc}
