@@ -1,7 +1,7 @@
 """Raking of pairs: corrections of log weights that bring the joint shares of two columns to the real rows'.
 
 A few thousand cells, each with its own noise: a correction is made only by so much as the
-difference exceeds what chance makes of it (positive-part shrinkage, James & Stein, 1961).
+difference exceeds what chance makes of it (see `beyond_chance`).
 
 Letters: N real rows, M groups, C candidates of a group, B rows, I columns, P pairs, Q cells of a
 pair, T cells of all pairs.
@@ -17,7 +17,7 @@ import numpy as np
 
 from fingan.errors import BundleError
 from fingan.generator.binning import bin_columns, cut_columns, joint_cells, number_of_bins
-from fingan.generator.pool import Pool
+from fingan.generator.pool import Pool, beyond_chance
 from fingan.types import Float32, Float64, Int64
 
 BINS = 10
@@ -161,6 +161,5 @@ def _step(known: Int64 | Float64, kept: Int64 | Float64, fewest: int = FEWEST) -
     if seen.any():
         aim, own = known[seen].astype(np.float64), kept[seen].astype(np.float64)
         full = np.log(aim / aim.sum() * own.sum() / own)
-        variance = 1 / aim + 1 / own
-        step[seen] = full * np.clip(1 - variance / np.maximum(full**2, 1e-12), 0, 1)
+        step[seen] = beyond_chance(full, 1 / aim + 1 / own)
     return np.clip(step, -LARGEST_STEP, LARGEST_STEP)

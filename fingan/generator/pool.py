@@ -13,6 +13,16 @@ from fingan.types import Float64, Int64
 _LEAST = 1e-300
 
 
+def beyond_chance(step: Float64, variance: Float64) -> Float64:
+    """Return of each step what chance does not explain (positive-part shrinkage, James & Stein, 1961).
+
+    Args:
+        step: estimated logarithms [Q].
+        variance: of each estimate [Q].
+    """
+    return step * np.clip(1 - variance / np.maximum(step**2, 1e-12), 0, 1)
+
+
 class Pool:
     """Probabilities [M, C] with which candidates are kept.
 

@@ -18,7 +18,7 @@ import numpy as np
 from fingan.errors import BundleError
 from fingan.generator.binning import bin_columns, cut_columns, joint_cells, number_of_bins
 from fingan.generator.pairing import PairRaking, PairSweep
-from fingan.generator.pool import Pool
+from fingan.generator.pool import Pool, beyond_chance
 from fingan.types import Float32, Float64, Int64
 
 BINS = 50
@@ -27,9 +27,12 @@ PAIR_ROUNDS = 4
 COLUMNS_PER_PAIRS = 2
 """Sweeps over the columns after each one over the pairs, which puts them off a little."""
 
-FEWEST_REAL = 50
+FEWEST_REAL = 5
 FEWEST_MADE = 200
 """A cell needs so many real rows, and so many candidates, to be corrected."""
+
+CERTAIN_REAL = 50
+"""A cell of fewer real rows is corrected only so far as the difference is beyond chance."""
 
 CLASS_ROUNDS = 8
 """Corrections of the classes in a row, at most: rows kept for certain hardly heed one."""
@@ -163,25 +166,29 @@ def _counts(cells: Int64, shape: tuple[int, int]) -> Float64:
     return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
 
-def _aim(known: Float64, made: Float64, of_classes: bool) -> Float64:
-    """Return the wanted counts of a column's cells, up to a factor for each class; NaN where they are left.
+def _aim(known: Float64, made: Float64, of_classes: bool) -> tuple[Float64, Float64]:
+    """Return what share of its class each cell of a column shall have, and how far chance puts that off.
 
-    The classes themselves shall be kept as often as they are made: calibration has brought the
-    generated shares to the real ones more exactly than so many candidates can tell.
+    The first is NaN for cells that are left, the second the variance of its logarithm. The classes
+    themselves shall be kept as often as they are made: calibration has brought the generated shares to the
+    real ones more exactly than so many candidates can tell.
     """
-    if of_classes:
-        return np.where(made > 0, made, np.nan).reshape(1, -1)
-    return np.where((known >= FEWEST_REAL) & (made >= FEWEST_MADE), known, np.nan)
+    counts = made.reshape(1, -1) if of_classes else known
+    corrected = counts > 0 if of_classes else (known >= FEWEST_REAL) & (made >= FEWEST_MADE)
+    with np.errstate(invalid="ignore"):
+        shares = np.where(corrected, counts / counts.sum(axis=1, keepdims=True), np.nan)
+    certain = of_classes | ~corrected | (counts >= CERTAIN_REAL)
+    return shares, np.where(certain, 0.0, 1 / np.maximum(counts, 1.0))
 
 
-def _step(aim: Float64, kept: Float64, table: Float64) -> Float64:
-    """Return by how much each correction moves; cells that are left take no part in the shares."""
-    seen = np.where(np.isnan(aim), np.nan, np.maximum(kept.reshape(aim.shape), 1e-9))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        wanted = aim / np.nansum(aim, axis=1, keepdims=True)
-        step = np.nan_to_num(np.log(wanted * np.nansum(seen, axis=1, keepdims=True) / seen))
-    step = np.clip(step.reshape(table.shape), -LARGEST_STEP, LARGEST_STEP)
-    moved: Float64 = np.clip(table + step, -LARGEST, LARGEST)
+def _step(aim: tuple[Float64, Float64], kept: Float64, table: Float64) -> Float64:
+    """Return by how much each correction moves; cells that are left have what the others leave."""
+    wanted, variance = aim
+    seen = np.maximum(kept.reshape(wanted.shape), 1e-9)
+    with np.errstate(invalid="ignore"):
+        step = np.nan_to_num(np.log(wanted * seen.sum(axis=1, keepdims=True) / seen))
+    step = beyond_chance(step, variance).reshape(table.shape)
+    moved: Float64 = np.clip(table + np.clip(step, -LARGEST_STEP, LARGEST_STEP), -LARGEST, LARGEST)
     return moved - table
 
 

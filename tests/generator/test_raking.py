@@ -72,6 +72,30 @@ def test_a_class_whose_rows_are_all_kept_for_certain_is_brought_back(monkeypatch
     assert share(eager + raking(pool).reshape(-1, 256)) == pytest.approx(pool[:, 1].mean(), rel=0.01)
 
 
+def test_rare_gaps_of_a_small_table_are_kept_though_the_weights_are_against_them():
+    rng = np.random.default_rng(4)
+    real, pool = rows(450, rng), rows(40_000, rng)
+    log_weight = np.where(np.isnan(pool[:, 0]), -3.0, 0.0).reshape(-1, K)
+    raking = fit_raking(real, [False, True], 1, pool, log_weight, 1)
+    kept = softmax(log_weight + raking(pool).reshape(-1, K), axis=1).ravel()
+    known = np.isnan(real[:, 0])
+    for of_class in (0, 1):
+        gaps = known & (real[:, 1] == of_class)
+        assert 5 <= gaps.sum() < 50
+        made = kept[pool[:, 1] == of_class]
+        share = made @ np.isnan(pool[pool[:, 1] == of_class, 0]) / made.sum()
+        assert share == pytest.approx(gaps.sum() / (real[:, 1] == of_class).sum(), rel=0.5)
+
+
+def test_of_few_real_rows_differences_that_are_chance_are_left():
+    rng = np.random.default_rng(5)
+    real, pool = rows(300, rng), rows(40_000, rng)
+    raking = fit_raking(real, [False, True], 1, pool, np.zeros((len(pool) // K, K)), 1)
+    # Corrected to the full, the cells would differ by .2 on average.
+    assert (raking.tables[0] == 0).mean() > 0.8
+    assert np.abs(raking.tables[0]).mean() < 0.1
+
+
 def test_without_a_grouping_column_every_column_is_raked_by_itself():
     rng = np.random.default_rng(1)
     real = rng.integers(0, 30, (15_000, 2)).astype(np.float32)
