@@ -1,11 +1,11 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer and a package index.
 # PIP_ARGS goes to every pip call, e.g. an index with CPU-only wheels of PyTorch (see README.md).
-# PYTEST_ARGS goes to every pytest call. TEST_PROCESSES=2 spreads the fast tests over two processes.
+# PYTEST_ARGS goes to every pytest call. TEST_PROCESSES=0 runs the fast tests in one process instead of two.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 PIP_ARGS ?=
 PYTEST_ARGS ?=
-TEST_PROCESSES ?= 0
+TEST_PROCESSES ?= 2
 # In the order of the files: the long ones are not last.
 SPREAD := --dist loadgroup --no-loadscope-reorder
 BIN := .venv/bin
