@@ -38,8 +38,12 @@ settings.register_profile(
 settings.load_profile("fingan")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one process what shares costly fixtures: those of the session named here, and a module's."""
+    """Keep on one process what shares costly fixtures: those of the session named here, and a module's.
+
+    First of all hooks: xdist reads the groups in one of its own.
+    """
     for item in items:
         names = getattr(item, "fixturenames", ())
         shared = [name for name in ("ray_cluster", "groups") if name in names]

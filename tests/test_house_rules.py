@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -216,3 +217,9 @@ def test_no_file_knows_the_machine_it_was_written_on():
 def test_no_stored_model_or_notebook_output_lies_in_the_tree():
     banned = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".npz", ".ckpt"}
     assert not [p.relative_to(ROOT) for p in project_files() if p.suffix in banned]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="the tests run in one process")
+def test_tests_of_a_file_stay_on_one_process(request):
+    """Else costly fixtures are made twice, and nothing but the clock tells."""
+    assert request.node.nodeid.endswith(f"@{request.node.path}")
