@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from benchmarks.command import parser
 from benchmarks.markdown import grid
 from benchmarks.results import Results, Row
+from benchmarks.runs import precisions
 from benchmarks.sampling import made
 from fingan.cluster.bulk import PartProgress, sample_partitions
 from fingan.registry import Registry
@@ -77,7 +78,7 @@ def _resident(process: psutil.Process) -> int:
 
 def measure(rows: int, workers: int, steps: int, folder: Path) -> Row:
     """Write the rows; return speed, size and memory."""
-    made("default", steps)["bf16"].save(folder / "bundle")
+    made("default", steps)[precisions()[0]].save(folder / "bundle")
     Registry(folder / "registry").publish(MODEL, folder / "bundle")
     watch = Watch()
     watch.start()

@@ -58,7 +58,7 @@ def table(rows: Sequence[Row]) -> str:
         runs = _runs(members)
         for (setting, kind), own in runs.items():
             if name in BARS and not setting[3]:
-                bars = _bars(BARS[name], own, _halves(members, setting))
+                bars = _bars(BARS[name], own, _halves(members, setting, kind))
                 parts += [f"Bars, {_label(setting, kind)}:", bars]
         parts += ["More figures:", _figures(name, members, MORE)]
         if runs:
@@ -84,9 +84,10 @@ def _runs(members: Sequence[Row]) -> dict[Runs, list[Row]]:
     return grouped(own, lambda row: (_setting(row), kind(row)))
 
 
-def _halves(members: Sequence[Row], setting: Setting) -> dict[int, Row]:
-    """Return the half models of a setting by seed."""
+def _halves(members: Sequence[Row], setting: Setting, kind: str) -> dict[int, Row]:
+    """Return the half models of a setting by seed, of the same kind of processor where there are such."""
     found = [row for row in members if row["model"] == "half model" and _setting(row) == setting]
+    found.sort(key=lambda row: kind_of(row["machine"]) == kind)
     return {row["seed"]: row for row in found}
 
 
@@ -99,7 +100,7 @@ def _figures(name: str, members: Sequence[Row], shown: dict[str, int]) -> str:
     present = [figure for figure in shown if any(figure in row["metrics"] for row in members)]
     lines = []
     for (setting, kind), own in _runs(members).items():
-        mark = _mark({what for row in own for what in breaches(row, _halves(members, setting))})
+        mark = _mark({what for row in own for what in breaches(row, _halves(members, setting, kind))})
         cells = [median_range(_values(own, figure), shown[figure]) for figure in present]
         lines.append([_label(setting, kind) + mark, str(len(own)), *cells])
     for row in members:
@@ -187,7 +188,7 @@ def _bar_values(figure: str, own: Sequence[Row], halves: dict[int, Row]) -> list
 def _cost(members: Sequence[Row]) -> str:
     lines = []
     for (setting, kind), own in _runs(members).items():
-        halves = _halves(members, setting)
+        halves = _halves(members, setting, kind)
         for row in sorted(own, key=lambda row: row["seed"]):
             training, metrics = row["training"], row["metrics"]
             copies = metrics.get("exact_copies", {"value": float("nan"), "reference": float("nan")})

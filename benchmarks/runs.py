@@ -17,12 +17,19 @@ import torch
 from fingan import cluster
 from fingan.cli.options import configuration
 from fingan.config import Config
-from fingan.fitting import finish, start
+from fingan.fitting import finish, start, uses_bf16
 from fingan.generator import Generator
 from fingan.preparation import prepare
 from fingan.training import TrainResult
 
 LOOK_SECONDS = 0.5
+
+PRECISIONS = ("bf16", "fp32")
+
+
+def precisions() -> tuple[str, ...]:
+    """Return the default's here, and what to time beside it: bf16 only where it is multiplied natively."""
+    return PRECISIONS if uses_bf16(Config(), torch.device("cpu")) else ("fp32",)
 
 
 def settings(target: str, sets: Sequence[str] = (), **given: Any) -> Config:

@@ -21,22 +21,20 @@ from unittest.mock import patch
 
 import numpy as np
 import psutil
-import torch
 
 from benchmarks.command import parser
 from benchmarks.datasets import load_inner
 from benchmarks.jobs import alone
 from benchmarks.markdown import grid
 from benchmarks.results import Results, Row
-from benchmarks.runs import settings
-from fingan.config import Config, SamplingConfig
-from fingan.fitting import finish, start, uses_bf16
+from benchmarks.runs import precisions, settings
+from fingan.config import SamplingConfig
+from fingan.fitting import finish, start
 from fingan.generator import Generator
 from fingan.networks import keep_freed_memory
 from fingan.preparation import prepare
 
 TABLES = ("adult", "default")
-PRECISIONS = ("bf16", "fp32")
 THREADS = (1, 2)
 CANDIDATES = (SamplingConfig().candidates, 1)
 BARS = {"adult": (200_000, 500_000), "default": (150_000, 300_000)}
@@ -72,8 +70,7 @@ def made(dataset: str, steps: int) -> dict[str, Generator]:
         name: dataclasses.replace(
             generator, engine=dataclasses.replace(generator.engine, autocast=name == "bf16")
         )
-        for name in PRECISIONS
-        if name != "bf16" or uses_bf16(Config(), torch.device("cpu"))
+        for name in precisions()
     }
 
 

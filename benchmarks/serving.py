@@ -22,17 +22,15 @@ from typing import Any
 import aiohttp
 import numpy as np
 import psutil
-import torch
 
 from benchmarks.command import parser
 from benchmarks.expected import Expected
 from benchmarks.results import Results, Row
-from benchmarks.runs import settings
+from benchmarks.runs import precisions
 from benchmarks.sampling import draw, made
 from benchmarks.served import Outcome, Served, ask, client, open_loop, serving
 from benchmarks.serving_table import table
 from fingan.config import SamplingConfig
-from fingan.fitting import uses_bf16
 from fingan.generator import Generator
 from fingan.registry import Registry
 
@@ -319,7 +317,7 @@ def main(arguments: list[str]) -> None:
     reader.add_argument("--look", action="store_true", help="a little of each, printed and not kept")
     options = reader.parse_args(arguments)
     results, generator = Results("serving", options.results), None
-    precision = "bf16" if uses_bf16(settings("y"), torch.device("cpu")) else "fp32"
+    precision = precisions()[0]
     for name in options.case or CASES:
         case, much, little = CASES[name]
         if not options.look and results.has(case=name):

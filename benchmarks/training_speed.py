@@ -27,18 +27,15 @@ from benchmarks.jobs import alone
 from benchmarks.markdown import grid
 from benchmarks.profiling import KINDS, shares
 from benchmarks.results import Results, Row, kind_of
-from benchmarks.runs import settings, train_by_ray
+from benchmarks.runs import PRECISIONS, precisions, settings, train_by_ray
 from benchmarks.straightforward import Straightforward
-from fingan.config import Config
 from fingan.encoding.table import EncodedTable
-from fingan.fitting import start, uses_bf16
+from fingan.fitting import start
 from fingan.networks import keep_freed_memory
 from fingan.preparation import Prepared, prepare
 from fingan.training.checkpoint import save_checkpoint
 
 TABLES = ("adult", "default")
-PRECISIONS = ("bf16", "fp32")
-CPU = torch.device("cpu")
 PLAIN = "straightforward, penalty on all rows"
 PLAIN_SPARSE = "straightforward, penalty on every 4th step"
 BAR = 2.0
@@ -49,11 +46,6 @@ The default's penalty is paid by every 4th row, so the one that pays as much, on
 CHECKPOINTS = 15
 MOST_OVERHEAD = 0.02
 """Writing checkpoints takes at most this share of the time between them."""
-
-
-def precisions() -> tuple[str, ...]:
-    """Return those that training takes on this processor: bf16 only where it multiplies it natively."""
-    return PRECISIONS if uses_bf16(Config(), CPU) else ("fp32",)
 
 
 def short_run(table: pa.Table, target: str, steps: int, *sets: str) -> Prepared:

@@ -68,6 +68,18 @@ def test_runs_on_other_processors_or_with_other_workers_are_other_figures():
     assert budgets == ["10, 2 workers", "10, 1 worker"]
 
 
+def test_a_run_is_judged_by_the_half_model_of_the_same_kind_of_processor():
+    other = {**toys.MACHINE, "amx": True}
+    wholes = [toys.quality_row(**GOOD), toys.quality_row(**GOOD) | {"machine": other}]
+    halves = [toys.quality_row("half model", dcr_share=share) for share in (0.51, 0.6)]
+    halves[1]["machine"] = other
+    first, second, *_ = [line for line in table(wholes + halves).splitlines() if line.startswith("| fingan")]
+    assert "breaks" not in first
+    assert "breaks the guard: dcr_share" in second
+    only_one = table([*wholes, halves[0]])
+    assert "not measured" not in only_one
+
+
 def test_results_of_another_protocol_are_left_out():
     old = [{k: v for k, v in row.items() if k != "protocol"} for row in rows()]
     assert table(old) == "Not measured yet."

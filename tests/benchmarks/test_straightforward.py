@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import training_speed
+from benchmarks import runs
 from benchmarks.profiling import KINDS, shares
 from benchmarks.straightforward import Straightforward
 from benchmarks.training_speed import table
@@ -56,7 +56,7 @@ def test_the_profile_covers_all_of_a_run():
 def test_only_what_training_would_take_here_is_timed(monkeypatch, native, timed):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert training_speed.precisions() == timed
+    assert runs.precisions() == timed
 
 
 def test_ratios_are_taken_round_by_round():
