@@ -12,6 +12,9 @@ from fingan import rng
 from fingan.errors import ConfigError
 from fingan.types import Int64
 
+ROWS_A_CLASS = 10
+"""Rows that a class has in the holdout on average, at least: labels of more values are not classes."""
+
 
 def split_rows(
     n_rows: int, share: float, seed: int, stratify: NDArray[Any] | None = None
@@ -19,7 +22,9 @@ def split_rows(
     """Draw a holdout without replacement; a function of the arguments alone.
 
     With `stratify`, every class gets its share by largest remainders, and a class of two or more
-    rows is on both sides as long as the holdout has room for that.
+    rows is on both sides as long as the holdout has room for that. Labels of so many values that
+    the holdout has fewer than ten rows of one on average (amounts, names) are not heeded: their
+    rare values would be held out too seldom or too often, and the holdout be another population.
 
     Args:
         n_rows: rows to split, N.
@@ -61,8 +66,10 @@ def _codes(stratify: NDArray[Any]) -> Int64:
 
 
 def _quotas(codes: Int64, held: int) -> Int64 | None:
-    """Return the holdout's rows per class, or None where too many classes have a single row."""
+    """Return the holdout's rows per class, or None where there are too many classes, or of a single row."""
     sizes = np.bincount(codes)
+    if sizes.size > 1 and sizes.size * ROWS_A_CLASS > held:
+        return None
     room = np.where(sizes > 1, sizes - 1, 0)
     if room.sum() < held:
         return None

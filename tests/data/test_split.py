@@ -68,6 +68,14 @@ def test_classes_of_one_row_each_fall_back_to_a_plain_split() -> None:
     assert (len(train), len(holdout)) == (7, 3)
 
 
+@pytest.mark.parametrize("digits", [0, 1, 2])
+def test_a_label_of_many_values_leaves_the_holdout_the_same_population(digits: int) -> None:
+    amounts = np.exp(np.random.default_rng(0).normal(3.5, 1.3, 4000)).round(digits)
+    means = [amounts[split_rows(4000, 0.05, seed, amounts)[1]].mean() for seed in range(200)]
+    # A holdout's mean has a standard deviation of 12; that of 200 of them one of 0.9.
+    assert np.mean(means) == pytest.approx(amounts.mean(), abs=4.0)
+
+
 def test_missing_labels_are_a_class() -> None:
     labels = np.array(["a", None] * 50, dtype=object)
     _, holdout = split_rows(100, 0.2, 0, labels)
