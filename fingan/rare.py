@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from fingan.config import Config
 from fingan.data.schema import TableSchema
-from fingan.evaluation.detection import detect
 from fingan.evaluation.frame import Column, frames
 from fingan.evaluation.scoring import roc_auc
 from fingan.generator.inputs import MOST_CLASSES
@@ -99,6 +98,9 @@ def _apart(sides: Sequence[pa.Table], schema: TableSchema, target: str, seed: in
     told = [pair[0].name for pair in zip(own.columns, others.columns, strict=True) if restates(*pair)]
     for name in {target, *told}:
         own, others = own.without(name), others.without(name)
+    # Not at the top: processes that only train or sample need no classifier.
+    from fingan.evaluation.detection import detect
+
     return bool(own.columns) and detect(own, others, seed).auc >= APART
 
 

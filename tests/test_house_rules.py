@@ -182,6 +182,13 @@ def test_the_service_in_one_process_does_without_ray():
     assert "ray" not in modules_after("import fingan.service.local")
 
 
+@pytest.mark.parametrize("module", ["fitting", "service.local", "cluster.worker", "service.deployment"])
+def test_processes_that_train_or_sample_start_without_what_only_evaluation_needs(module):
+    # Ray itself brings pandas.
+    own = {"pandas"} if module in ("fitting", "service.local") else set()
+    assert not modules_after(f"import fingan.{module}") & {"sklearn", "scipy.stats", "matplotlib", *own}
+
+
 def test_importing_the_package_does_not_even_load_pydantic():
     assert "pydantic" not in modules_after("import fingan")
 

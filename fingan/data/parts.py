@@ -9,11 +9,10 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pyarrow.types as pt
@@ -21,6 +20,10 @@ import pyarrow.types as pt
 from fingan.data.clean import clean
 from fingan.data.location import Location, locate, reason
 from fingan.errors import DataError
+
+if TYPE_CHECKING:
+    # Where it is used it is imported: it brings pandas, half a second to every process.
+    import pyarrow.dataset as ds
 
 BLOCK_ROWS = 131_072
 """Rows that are held at once, however long a row group is."""
@@ -127,6 +130,8 @@ def open_parts(source: object) -> PartedTable | None:
     Raises:
         DataError: it is not there, cannot be read, or its files have different columns.
     """
+    from pyarrow.dataset import get_partition_keys
+
     if not isinstance(source, str | os.PathLike):
         return None
     location = locate(source)
@@ -142,7 +147,7 @@ def open_parts(source: object) -> PartedTable | None:
         raise DataError(f"cannot read {location.text!r}: {reason(error)}") from error
     parts, first = [], 0
     for fragment, own in fragments:
-        keys = tuple(sorted(ds.get_partition_keys(fragment.partition_expression).items()))
+        keys = tuple(sorted(get_partition_keys(fragment.partition_expression).items()))
         for number, group in enumerate(own):
             if group.num_rows:
                 parts.append(Part(fragment.path, number, first, group.num_rows, group.total_byte_size, keys))
@@ -186,6 +191,8 @@ def parquet_dataset(location: Location) -> ds.Dataset:
     Raises:
         DataError: there is no such file, none in the folder, or files of different columns.
     """
+    import pyarrow.dataset as ds
+
     kind = location.filesystem.get_file_info(location.path).type
     if kind == pafs.FileType.NotFound:
         raise DataError("there is no such file or folder; check the path")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import rankdata
 
 from fingan.encoding.base import AnyArray, one_chunk
 from fingan.encoding.relations import Coded
+from fingan.ranks import mid_ranks
 from fingan.types import Float32, Float64
 
 PROFILE_FEATURES = 24
@@ -62,7 +62,7 @@ def correlated_pairs(table: pa.Table, fields: Mapping[int, str]) -> tuple[tuple[
     step = max(1, table.num_rows // PAIR_ROWS)
     sample = [np.nan_to_num(_numbers(table[name])[::step]) for name in fields.values()]
     # Mean ranks of ties: ranks by position would tie columns of many zeros to each other.
-    ranks = rankdata(np.stack(sample), axis=1)
+    ranks = np.stack([mid_ranks(numbers) for numbers in sample])
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.abs(np.nan_to_num(np.corrcoef(ranks)))
     numbers = list(fields)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from fingan.evaluation.metric import Interval
 from fingan.rng import numpy_generator
 from fingan.types import Float64, Int64
 
-Z = float(stats.norm.ppf(0.975))
+Z = float(special.ndtri(0.975))
 GROUPS = 10
 
 
@@ -60,7 +60,7 @@ def jackknife(value: float, replicates: Float64, low: float = 0.0, high: float =
     """
     count = replicates.size
     variance = (count - 1) / count * float(((replicates - replicates.mean()) ** 2).sum())
-    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(variance)
+    half = float(special.stdtrit(count - 1, 0.975)) * math.sqrt(variance)
     return max(low, value - half), min(high, value + half)
 
 

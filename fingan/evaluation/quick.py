@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from fingan.data.schema import TableSchema
@@ -106,6 +105,9 @@ def _ranks(real: Column) -> Int64:
 
 def _detection(real: Frame, synthetic: Frame, rng: np.random.Generator) -> float:
     """Return the AUC of small boosted trees, cross-fitted in two halves."""
+    # Not at the top: of all processes of a training, only one validates.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     sides = []
     for frame in (real, synthetic):
         columns = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
+from fingan.ranks import mid_ranks
 from fingan.types import Bool, Float64
 
 _CLIP = 1e-6
@@ -21,7 +21,7 @@ def roc_auc(positive: Bool, scores: Float64) -> float:
     n = positive.size - m
     if m == 0 or n == 0:
         return 0.5
-    ranks = rankdata(scores)
+    ranks = mid_ranks(scores)
     return float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))
 
 
@@ -31,9 +31,9 @@ def roc_auc_variance(positive: Bool, scores: Float64) -> float:
     n = positive.size - m
     if m < 2 or n < 2:
         return 0.25
-    ranks = rankdata(scores)
-    placed = (ranks[positive] - rankdata(scores[positive])) / n
-    passed = 1.0 - (ranks[~positive] - rankdata(scores[~positive])) / m
+    ranks = mid_ranks(scores)
+    placed = (ranks[positive] - mid_ranks(scores[positive])) / n
+    passed = 1.0 - (ranks[~positive] - mid_ranks(scores[~positive])) / m
     return float(placed.var(ddof=1) / m + passed.var(ddof=1) / n)
 
 
