@@ -1,7 +1,7 @@
 """Typed configuration: models, constraints, reading and writing."""
 
 from fingan.config.constraints import Constraint, FixedCombinations, LessEqual, Range, Unique
-from fingan.config.loading import from_mapping, load, load_service, to_mapping, to_yaml
+from fingan.config.loading import from_mapping, load, load_service, read_yaml, to_mapping, to_yaml
 from fingan.config.models import (
     MOST_CANDIDATES,
     CheckpointConfig,
@@ -58,6 +58,7 @@ __all__ = [
     "from_mapping",
     "load",
     "load_service",
+    "read_yaml",
     "seconds",
     "to_mapping",
     "to_yaml",

@@ -37,8 +37,23 @@ class _Loader(yaml.SafeLoader):
             seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (AttributeError, LookupError) as error:
+            # The safe loader takes a tag at its word: `!!timestamp soon`, `!!int ''`.
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value!r} is not what {tag} says", node.start_mark
+            ) from error
 
-def _read_yaml(text: str) -> Any:
+
+def read_yaml(text: str) -> Any:
+    """Return what YAML says, of plain values only; a key given twice is an error.
+
+    Raises:
+        yaml.YAMLError: anything that is none, whatever PyYAML itself would raise.
+    """
     loader = _Loader(text)
     try:
         return loader.get_single_data()
@@ -105,9 +120,10 @@ def _assign(values: dict[str, Any], override: str) -> None:
         node[parent] = dict(inner or {})
         node = node[parent]
     try:
-        node[last] = _read_yaml(text)
+        node[last] = read_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"cannot read the value of {dotted!r}: {text!r}") from error
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"cannot read the value of {dotted!r}: {text!r} ({problem})") from error
 
 
 def _path(dotted: str) -> list[str]:
@@ -174,7 +190,7 @@ def _values(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {str(path)!r}: {error}") from error
     try:
-        values = _read_yaml(text)
+        values = read_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{str(path)!r} is not YAML: {error}") from error
     if values is None:

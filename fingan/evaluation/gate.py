@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from fingan.config import read_yaml
 from fingan.errors import ConfigError, nearest
 from fingan.evaluation.catalogue import CATALOGUE
 from fingan.evaluation.metric import Metric
@@ -39,7 +40,7 @@ def read_gates(path: str | Path) -> Rules:
         ConfigError: unreadable, not a mapping, an unknown metric or bound, or a bound that is no number.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = read_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the gates {str(path)!r}: {error}") from error
     return check_rules(values)

@@ -28,6 +28,7 @@ from typing import Annotated, Protocol
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fingan.config import read_yaml
 from fingan.errors import ConfigError
 from fingan.files import atomic_path
 
@@ -148,13 +149,12 @@ def read_tokens(path: Path) -> list[_Entry]:
     """
     try:
         mode = path.stat().st_mode
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"cannot read the token file {str(path)!r}: {reason}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # Also for a day such as 2024-13-45. PyYAML's text quotes the line, which may hold a secret that
-        # was put there by mistake.
+    except yaml.YAMLError as error:
+        # PyYAML's text quotes the line, which may hold a secret that was put there by mistake.
         raise ConfigError(f"the token file {str(path)!r} is not YAML") from error
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(f"others may write the token file {str(path)!r}; run `chmod 600` on it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,3 +215,15 @@ def test_what_is_called_a_mapping_and_is_none_is_no_yaml(tmp_path, text):
         load(path)
     with pytest.raises(ConfigError, match="cannot read the value of 'data'"):
         from_mapping({}, [f"data={text.removeprefix('data: ')}"])
+
+
+@pytest.mark.parametrize("value", ["!!timestamp soon", "!!int ''", "!!int '-'", "!!float ''", "!!bool maybe"])
+def test_what_is_not_what_its_tag_says_is_no_yaml(tmp_path, value):
+    tag, _, text = value.partition(" ")
+    said = re.escape(f"'{text.strip(chr(39))}' is not what {tag} says")
+    with pytest.raises(ConfigError, match=rf"^cannot read the value of 'data\.target': .*{said}"):
+        from_mapping({}, [f"data.target={value}"])
+    path = tmp_path / "fingan.yaml"
+    path.write_text(f"data:\n  target: {value}\n")
+    with pytest.raises(ConfigError, match=rf"is not YAML: {said}[^§]*line 2"):
+        load(path)

@@ -47,7 +47,7 @@ def test_rules_that_cannot_be_meant(rules, message):
         check_rules(rules)
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\xff", None])
+@pytest.mark.parametrize("content", [b"a: [", b"a: !!int ''", b"a: 2024-13-45", b"\xff\xfe\xff", None])
 def test_unreadable_gates(tmp_path, content):
     path = tmp_path / "gates.yaml"
     if content is not None:

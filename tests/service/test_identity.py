@@ -98,6 +98,7 @@ def test_a_changed_file_is_read_again_after_a_while(path: Path, clock: Clock) ->
 BROKEN = {
     "not YAML": b"tokens: [",
     "no such day, to YAML": b"tokens: 2024-13-45",
+    "no number, though it says so": b"tokens: !!int ''",
     "not UTF-8": b"\xff\xfe",
     "empty": b"",
     "no list": b"tokens: x",
