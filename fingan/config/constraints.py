@@ -23,6 +23,8 @@ from pydantic import (
     model_validator,
 )
 
+from fingan.config.section import no_flag
+
 _NAME = r"(?:`[^`]+`|[^\s<>=(),`]+)"
 _LARGEST = int(sys.float_info.max)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -46,6 +48,7 @@ def _number_text(value: float) -> str:
 
 def _keep_exact(value: Any, read: ValidatorFunctionWrapHandler) -> float:
     """Keep an int that no float holds; read all else as a float."""
+    no_flag(value)
     if isinstance(value, int) and abs(value) <= _LARGEST and float(value) != value:
         return value
     number: float = read(value)

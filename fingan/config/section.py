@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
+import typing
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    ValidationInfo,
+    field_validator,
+)
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -43,7 +54,32 @@ Duration = Annotated[
 ]
 
 
+def no_flag(value: object) -> None:
+    """Refuse true and false where a number is meant: pydantic would read them as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number; yes, no, on and off are true and false")
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Yield what an annotation is made of: plain types, and what is annotated to them."""
+    inner = typing.get_args(annotation)
+    for part in inner:
+        yield from _types(part)
+    if not inner:
+        yield annotation
+
+
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys refused, finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_flags(cls, value: Any, info: ValidationInfo) -> Any:
+        found = set(_types(cls.model_fields[str(info.field_name)].annotation))
+        # Strict numbers refuse them themselves.
+        if not found.isdisjoint({int, float}) and found.isdisjoint({bool, Strict()}):
+            for entry in value if isinstance(value, list | tuple) else (value,):
+                no_flag(entry)
+        return value

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fingan.config import Config, DataConfig, TrainingConfig, duration_text, seconds
+from fingan.config import Config, DataConfig, TrainingConfig, duration_text, from_mapping, seconds
 from fingan.config.models import Section
+from fingan.errors import ConfigError
 
 SECTIONS = [f.annotation for f in Config.model_fields.values() if isinstance(f.annotation, type)]
 MODELS = [Config, *(s for s in SECTIONS if issubclass(s, Section))]
@@ -90,6 +91,34 @@ def test_two_defaults_share_nothing_that_can_change():
 def test_values_out_of_range_are_refused(section, values, message):
     with pytest.raises(ValidationError, match=message):
         Config.model_validate({section: values})
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=yes",
+        "training.steps=true",
+        "training.time_budget=on",
+        "training.epochs=true",
+        "training.betas=[no, 0.99]",
+        "data.validation=no",
+        "compute.workers=off",
+        "compute.threads=true",
+        "tune.trials=true",
+        "tune.trial_budget=true",
+        "data.constraints=[{range: {column: age, min: true}}]",
+    ],
+)
+def test_true_and_false_are_no_numbers(override):
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"{key}\b.*: must be a number; .* are true and false \(got "):
+        from_mapping({}, [override])
+
+
+def test_true_and_false_are_themselves_where_they_are_meant():
+    config = from_mapping({}, ["tune.shipped=no", "tune.space.sampling.candidates=[1, true]"])
+    assert config.tune.shipped is False
+    assert config.tune.space["sampling.candidates"].choices == (1, True)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 0.5])
