@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fingan.cli.console import EXIT_INTERRUPTED, Console
+from fingan.cli.console import EXIT_INTERRUPTED, Console, fail
 from fingan.cli.options import (
     Address as AddressOption,
 )
@@ -22,7 +22,7 @@ from fingan.cli.options import (
     configuration,
 )
 from fingan.cluster.address import Address
-from fingan.errors import NotAvailable
+from fingan.errors import FinganError, NotAvailable
 
 if TYPE_CHECKING:
     from fingan.cluster.jobs import TrainingJob
@@ -106,10 +106,12 @@ def submit_job(console: Console, training: TrainingJob, place: Address, allow_op
 
     arguments, files = training.command(as_json=console.as_json, allow_open_dashboard=allow_open_dashboard)
     done = submit(arguments, files, place, console.note, console.stage, allow_open_dashboard)
-    if console.as_json:
-        typer.echo(done.last_line)
+    said = f"job {done.job} ended with exit code {done.exit_code}"
+    if console.as_json and done.told is None:
+        # Killed, or out of memory: the job could not tell of its own end.
+        fail(f"{said}: {done.last_line}", FinganError.__name__, as_json=True)
     else:
-        typer.echo(f"job {done.job} ended with exit code {done.exit_code}")
+        console.result(done.told or {}, said)
     return done.exit_code
 
 

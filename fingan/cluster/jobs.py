@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from fingan.config import Config, from_mapping, to_mapping, to_yaml
 from fingan.data import data_name
 from fingan.errors import ConfigError, FinganError
 from fingan.registry import check_name
+from fingan.types import Json
 
 LARGEST_UPLOAD = 100 << 20
 """Bytes of a data file that is sent along with a job."""
@@ -52,11 +54,13 @@ class Finished:
         job: its number at the cluster.
         exit_code: of the command that it ran; 130 where it was stopped.
         last_line: of its output.
+        told: the last JSON object that is a line of its output; None where none is.
     """
 
     job: str
     exit_code: int
     last_line: str
+    told: Json | None
 
 
 @dataclass(frozen=True)
@@ -254,10 +258,11 @@ def _environment(folder: str) -> dict[str, Any]:
 
 
 class _Output:
-    """Passes a job's output on by lines, and remembers the last one."""
+    """Passes a job's output on by lines, and remembers the last one and the last JSON object."""
 
     def __init__(self, on_output: Callable[[str], None]) -> None:
         self._on_output, self._rest, self.last = on_output, "", ""
+        self.told: Json | None = None
         self._lines: list[str] = []
 
     def take(self, text: str) -> None:
@@ -270,6 +275,7 @@ class _Output:
         lines, self._lines = self._lines, []
         for line in lines:
             self.last = line or self.last
+            self.told = _json_object(line) or self.told
             self._on_output(line)
 
     def finish(self) -> None:
@@ -277,6 +283,14 @@ class _Output:
         if self._rest:
             self.take("\n")
         self.show()
+
+
+def _json_object(line: str) -> Json | None:
+    """Return the JSON object that a line is; None for any other line."""
+    with suppress(ValueError, RecursionError):
+        value = json.loads(line) if line.startswith("{") else None
+        return value if isinstance(value, dict) else None
+    return None
 
 
 def _follow(
@@ -301,7 +315,7 @@ def _follow(
     output.finish()
     details = client.get_job_info(job)
     if details.driver_exit_code is not None:
-        return Finished(job, int(details.driver_exit_code), output.last)
+        return Finished(job, int(details.driver_exit_code), output.last, output.told)
     if str(details.status) == "STOPPED":
-        return Finished(job, _INTERRUPTED, output.last)
+        return Finished(job, _INTERRUPTED, output.last, output.told)
     raise FinganError(f"job {job} did not run: {details.message or details.status}")

@@ -11,8 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from fingan.cli.app import run
+from fingan.cluster import jobs
 from fingan.cluster.address import Address
-from fingan.cluster.jobs import LARGEST_UPLOAD, TrainingJob, submit
+from fingan.cluster.jobs import LARGEST_UPLOAD, Finished, TrainingJob, submit
 from fingan.config import from_mapping, load
 from fingan.errors import ConfigError
 from fingan.registry import Registry
@@ -158,3 +160,45 @@ def test_data_that_stay_where_they_are(tmp_path, monkeypatch):
 def test_where_no_dashboard_answers(tmp_path):
     with pytest.raises(ConfigError, match=r"no dashboard takes jobs at http://127.0.0.1:9"):
         submit(["models", "list"], {}, Address("http://127.0.0.1:9"), print, print)
+
+
+@pytest.mark.parametrize(
+    ("printed", "last", "told"),
+    [
+        ('step 1\n{"name": "loans", "version": 2}\n', '{"name": "loans", "version": 2}', {"version": 2}),
+        ('{"version": 2}\nleft over: 3 objects\n\n', "left over: 3 objects", {"version": 2}),
+        ('{"version": 1}\n{"version": 2}\n{torn\n{', "{", {"version": 2}),
+        ('step 1\n["version"]\nKilled', "Killed", None),
+        ("{" * 100_000, "{" * 100_000, None),
+        ("", "", None),
+    ],
+    ids=["result", "line after it", "torn object", "killed", "nested too deep", "nothing"],
+)
+def test_what_is_kept_of_a_jobs_output(printed, last, told):
+    lines: list[str] = []
+    output = jobs._Output(lines.append)
+    for start in range(0, len(printed), 7):  # the pieces in which it comes are not its lines
+        output.take(printed[start : start + 7])
+        output.show()
+    output.finish()
+    assert lines == printed.splitlines()
+    assert output.last == last
+    assert output.told is None if told is None else told.items() <= output.told.items()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"name": "prêt", "version": 2}, {"name": "prêt", "version": 2}),
+        (None, {"error": {"type": "FinganError", "message": "job j1 ended with exit code 1: Killed"}}),
+    ],
+)
+def test_a_job_that_is_killed_still_makes_one_object(table, tmp_path, capsys, monkeypatch, told, said):
+    monkeypatch.setattr(jobs, "submit", lambda *_: Finished("j1", 1, "Killed", told))
+    words = ["train", str(table), *TRAIN, "--registry", str(tmp_path), "--address", "http://127.0.0.1:9"]
+    assert run([*words, "--json"]) == 1
+    output = capsys.readouterr()
+    assert json.loads(output.out) == said
+    assert ("Killed" in output.err) == (told is None)
+    assert run(words) == 1
+    assert capsys.readouterr().out == "job j1 ended with exit code 1\n"
