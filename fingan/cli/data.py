@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from fingan.cli.options import (
     require_folder,
 )
 from fingan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fingan.config import Config
 
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="configuration")]
 
@@ -78,6 +81,7 @@ def check(
 ) -> None:
     """Validate data, configuration and cluster without any work."""
     settings = configuration(config, sets, data__target=target)
+    _check_what_it_names(settings)
     found: dict[str, Any] = {"config": "ok"}
     lines = ["configuration: ok"]
     if data is not None:
@@ -94,6 +98,18 @@ def check(
         found["cluster"] = cluster
         lines.append(f"cluster: ok, {', '.join(f'{key} {value}' for key, value in cluster.items())}")
     Console(as_json).result(found, "\n".join(lines))
+
+
+def _check_what_it_names(settings: Config) -> None:
+    """Refuse a schema that cannot be read and a space that cannot be searched, as later commands would."""
+    if settings.data.schema_path is not None:
+        from fingan.data import TableSchema
+
+        TableSchema.read(settings.data.schema_path)
+    if settings.tune.space is not None:
+        from fingan.search import SearchSpace
+
+        SearchSpace.of(settings)
 
 
 def register(app: typer.Typer) -> None:

@@ -85,6 +85,8 @@ def sample(
         _refuse("is for a single file", threads=threads, escape_formulas=escape_formulas or None)
         return _write_parts(console, registry, model, rows, output, where, {**asked, **ray, **own})
     _refuse("is for a folder of parts: end OUT in /", **own)
+    if escape_formulas:
+        _check_csv(output)
     if address is not None:
         console.note("a single file is written by this process; --address is for an OUT that ends in /")
     _write_file(console, registry, model, rows, output, where, asked, threads, escape_formulas)
@@ -97,6 +99,13 @@ def _check_address(address: str | None) -> None:
             "fingan sample does not submit jobs: run it on a node with --address auto, or use "
             "`ray job submit … -- python -m ray_jobs.sample …`"
         )
+
+
+def _check_csv(output: str) -> None:
+    from fingan.data.location import locate
+
+    if locate(output).format != "csv":
+        _refuse("is for CSV: end OUT in .csv or .csv.gz", escape_formulas=True)
 
 
 def _refuse(reason: str, **options: object) -> None:

@@ -134,6 +134,33 @@ def test_an_unknown_key_names_the_nearest(capsys):
     assert "network.width" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("tune.space.training.lrr=[0.1, 0.2]", "Did you mean 'training.lr'?"),
+        ("tune.space.training.lr=[0.1, 7]", "tune.space.training.lr"),
+        ("tune.space={}", "tune.space is empty"),
+        ("data.schema=nowhere.yaml", "cannot read the schema 'nowhere.yaml'"),
+        ("data.schema=none.yaml", "'none.yaml': "),
+    ],
+)
+def test_check_refuses_what_a_later_command_would(setting, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("none.yaml").write_text("columns: [")
+    assert run(["check", "--set", setting]) == 2
+    output = capsys.readouterr()
+    assert said in output.err
+    assert not output.out
+
+
+def test_check_takes_a_space_and_a_schema_that_are_sound(capsys, tmp_path):
+    (tmp_path / "table.csv").write_text("x\n" + "\n".join(map(str, range(20))))
+    assert run(["init", str(tmp_path / "table.csv"), "-o", str(tmp_path / "fingan.yaml")]) == 0
+    words = ["--config", str(tmp_path / "fingan.yaml"), "--set", "tune.space.training.lr=[0.1, 0.2]"]
+    assert run(["check", *words]) == 0
+    assert "configuration: ok" in capsys.readouterr().out
+
+
 def test_options_win_over_sets_and_sets_over_the_file(tmp_path, capsys):
     from fingan.cli.options import configuration
 

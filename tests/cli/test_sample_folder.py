@@ -90,6 +90,8 @@ def test_an_interrupted_run_says_so_and_goes_on(sample, models, capsys, monkeypa
     [
         (("-o", "rows/", "--threads", "2"), 2, "--threads is for a single file"),
         (("-o", "rows/", "--escape-formulas"), 2, "--escape-formulas is for a single file"),
+        (("-o", "rows.parquet", "--escape-formulas"), 2, "--escape-formulas is for CSV: end OUT in .csv"),
+        (("-o", "rows.arrow", "--escape-formulas"), 2, "--escape-formulas is for CSV: end OUT in .csv"),
         (("-o", "rows.csv", "--workers", "2"), 2, "--workers is for a folder of parts"),
         (("-o", "rows.csv", "--partition-rows", "2"), 2, "--partition-rows is for a folder"),
         (("-o", "rows.csv", "--columns", "age"), 2, "--columns is for a folder"),
