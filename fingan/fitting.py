@@ -271,7 +271,7 @@ def _rare_class(prepared: Prepared, number: int, result: TrainResult, hooks: Hoo
     # Identifiers tell rows of the whole table apart.
     encoder = replace(encoder, identifiers=prepared.encoder.identifiers)
     of_class = Prepared(own, schema, encoder, encoder.encode(rows), None, rows, rows.num_rows)
-    trained = start(of_class, hooks=_Stopping(hooks)).train()
+    trained = train_here(start(of_class, hooks=_Stopping(hooks)))
     passes = trained.steps * own.rows_per_step / rows.num_rows
     if passes < FEWEST_PASSES:
         raise DataError(

@@ -17,8 +17,9 @@ from fingan.errors import ConfigError, DataError, NotAvailable
 from fingan.evaluation import validation_score
 from fingan.fitting import finish, start, uses_bf16, validator
 from fingan.preparation import VALIDATION_ROWS, inspect, prepare
-from fingan.training import Alone
+from fingan.training import Alone, Silent
 from tests.tiny import arrow, rare_table, train
+from tests.tiny import config as tiny
 from tests.training.toys import SMALL, Recorder
 
 CPU = torch.device("cpu")
@@ -154,6 +155,22 @@ def test_identifiers_of_few_digits_do_not_bound_the_rows_that_refinement_looks_a
     assert generator.density is not None
     assert len(generator.rare) == classes
     assert len(generator.sample(3000)["customer"].unique()) == 3000
+
+
+def test_networks_of_rare_classes_keep_to_the_threads_that_are_given():
+    seen = []
+
+    class Watching(Silent):
+        def should_stop(self) -> bool:
+            seen.append(torch.get_num_threads())
+            return False
+
+    before = torch.get_num_threads()
+    prepared = prepare(rare_table(), tiny(f"compute.threads={before + 1}"))
+    assert finish(prepared, start(prepared).train(), Watching()).rare
+    # It is asked once before the class's network begins.
+    assert (seen[0], set(seen[1:])) == (before, {before + 1})
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(("rows", "told"), [(490, True), (500, False)])
