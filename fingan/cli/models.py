@@ -79,7 +79,7 @@ def alias(
 
 @models.command()
 def rm(model: Model, registry: RegistryRoot = "registry", as_json: AsJson = False) -> None:
-    """Remove one version (NAME:VERSION), or a whole model (NAME)."""
+    """Remove one version (NAME:VERSION), or a whole model (NAME); their numbers are not given again."""
     from fingan.registry import Registry
 
     Registry(registry).remove(model)

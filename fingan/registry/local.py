@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -96,17 +97,16 @@ class LocalStorage:
     def remove_version(self, name: str, version: int) -> None:
         folder = self._inside(name, str(version))
         with explained(f"remove {folder}"), self._writing():
-            # the manifest first: from that moment the version does not exist
-            (folder / MANIFEST).unlink()
-            fsync_directory(folder)
-            for path in folder.iterdir():
-                path.unlink()
+            _empty(folder)
 
     def remove_model(self, name: str) -> None:
         folder = self._inside(name)
-        with explained(f"remove {folder}"), self._writing(), temporary_directory(self._root) as temporary:
-            os.rename(folder, temporary)
-            fsync_directory(self._root)
+        with explained(f"remove {folder}"), self._writing():
+            found = self.entries(name)
+            # The newest version last: cut short, this can be done again.
+            for entry in ("aliases", *map(str, numbers(found))):
+                if found.get(entry):
+                    _empty(folder / entry)
 
     def _inside(self, *parts: str) -> Path:
         path = self._root
@@ -130,7 +130,7 @@ class LocalStorage:
             except FileNotFoundError:
                 if not temporary.exists():
                     raise
-                continue  # the model was removed meanwhile
+                continue  # the model's folder was deleted meanwhile
             fsync_directory(folder)
             fsync_directory(self._root)
             return number
@@ -158,3 +158,14 @@ class LocalStorage:
         except OSError as error:
             if not isinstance(error, BlockingIOError) and error.errno not in _NO_LOCKS:
                 raise
+
+
+def _empty(folder: Path) -> None:
+    """Delete what a folder holds; the manifest first, for from that moment the version does not exist."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    fsync_directory(folder)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -96,16 +96,19 @@ class RemoteStorage:
         return number
 
     def remove_version(self, name: str, version: int) -> None:
-        # the manifest first: from that moment the version does not exist; the claim stays for the number
+        # the claim stays for the number; one that was copied here from a folder has none
+        self._put(name, str(version), f"{_CLAIM}removed", data=b"claimed\n")
+        # the manifest first: from that moment the version does not exist
         files = self.entries(name, str(version))
         for file in sorted(files, key=lambda file: file != MANIFEST):
             self.delete(name, str(version), file)
 
     def remove_model(self, name: str) -> None:
+        # the newest version last: cut short, this can be done again
+        for alias in self.entries(name, "aliases"):
+            self.delete(name, "aliases", alias)
         for version in self.versions(name):
             self.remove_version(name, version)
-        with self._explained("remove", name), suppress(FileNotFoundError):
-            self._filesystem.delete_dir(self._path(name))
 
     def _path(self, *parts: str) -> str:
         return "/".join([self._root, *parts])

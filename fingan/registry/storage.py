@@ -3,8 +3,8 @@
     root/<name>/<version>/            a bundle; it exists if and only if its manifest.json does
     root/<name>/aliases/<alias>       a version number and a newline
 
-A version's folder outlives the version: it marks the number as used, so that a number never
-comes to mean another model.
+A version's folder outlives the version, and its whole model: it marks the number as used, so that
+a number never comes to mean another model.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Storage(Protocol):
         ...
 
     def remove_model(self, name: str) -> None:
-        """Remove a model with all versions and aliases."""
+        """Remove a model with all versions and aliases; their numbers stay used."""
         ...
 
 

@@ -38,8 +38,9 @@ class Registry:
     """Models in a folder or an object store.
 
     A reference is `name`, `name:version` or `name:alias`; `name` alone is `name:latest`, the newest
-    version whose manifest is sound. Version numbers grow and are never used twice, though one may be
-    skipped; a version is published whole or not at all, also when several publish at once.
+    version whose manifest is sound. Version numbers grow and are never used twice, not even after the
+    model was removed, though one may be skipped; a version is published whole or not at all, also when
+    several publish at once.
 
     Args:
         root: a folder, or any URL that `pyarrow.fs` knows (`s3://bucket/folder`, `file:///folder`).
@@ -164,6 +165,8 @@ class Registry:
 
     def remove(self, reference: str) -> None:
         """Remove one version (`name:version`, `name:alias`) or, for a bare name, the whole model.
+
+        Their numbers are not given again: a model that is published later goes on counting.
 
         Raises:
             NotFound: no such model, version or alias.

@@ -56,7 +56,7 @@ class _Name:
     problem: str | None = None
     looked: float = float("-inf")
     refreshing: asyncio.Task[None] | None = None
-    # By version: the digest in its manifest, for a number may be used again once the model was removed.
+    # By version: the digest in its manifest, for who deletes a model's folder by hand frees its numbers.
     broken: dict[int, str | None] = field(default_factory=dict)
 
 

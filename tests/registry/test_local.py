@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,20 @@ def test_a_claimed_number_is_skipped(tmp_path: Path, bundle: Path) -> None:
     assert registry.publish("demo", bundle) == 3
 
 
+@pytest.mark.parametrize(
+    ("remove", "number"),
+    [
+        (lambda root: Registry(root).remove("demo"), 3),
+        (lambda root: shutil.rmtree(root / "demo"), 1),  # by hand: nothing is left that knows the numbers
+    ],
+    ids=["removed", "deleted"],
+)
 def test_a_model_removed_in_the_midst_of_a_publish(
-    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remove: Callable[[Path], None],
+    number: int,
 ) -> None:
     registry = Registry(tmp_path / "registry")
     registry.publish("demo", bundle)
@@ -109,12 +121,22 @@ def test_a_model_removed_in_the_midst_of_a_publish(
     def interrupted(source: Path, target: Path) -> None:
         calls.append(target)
         if len(calls) == 1:
-            registry.remove("demo")
+            remove(tmp_path / "registry")
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", interrupted)
-    assert registry.publish("demo", bundle) == 1
-    assert registry.versions("demo") == [1]
+    assert registry.publish("demo", bundle) == number
+    assert registry.versions("demo") == [number]
+
+
+def test_a_folder_in_a_version_and_links_are_removed_with_it(tmp_path: Path, bundle: Path) -> None:
+    registry, version = Registry(tmp_path / "registry"), tmp_path / "registry" / "demo" / "1"
+    registry.publish("demo", bundle)
+    (version / "notes" / "old").mkdir(parents=True)
+    (version / "link").symlink_to(bundle)
+    registry.remove("demo:1")
+    assert not list(version.iterdir())
+    assert read_bundle(bundle).manifest
 
 
 def test_files_larger_than_allowed_leave_nothing(repository: Path, tmp_path: Path) -> None:

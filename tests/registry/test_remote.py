@@ -123,6 +123,16 @@ def test_day_old_remains_are_deleted_and_their_number_stays_used(bucket: Bucket,
     registry.verify("demo:1")
 
 
+def test_the_number_of_a_version_that_was_copied_here_stays_used(bucket: Bucket, bundle: Path) -> None:
+    """A registry that was a folder has no claims; without files, an object store has no folders."""
+    bucket.registry().publish("demo", bundle)
+    (claim,) = (file for file in bucket.files() if "/.claim-" in file)
+    bucket.filesystem.delete_file(f"{bucket.root}/{claim}")
+    bucket.registry().remove("demo")
+    assert [file.rpartition("-")[0] for file in bucket.files()] == ["demo/1/.claim"]
+    assert bucket.registry().publish("demo", bundle) == 2
+
+
 def kill_upload(bucket: Bucket, version: int) -> None:
     """Leave what a publisher leaves that dies before its manifest."""
     folder = f"{bucket.root}/demo/{version}"

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.fs
 import pytest
@@ -219,9 +220,57 @@ class TestRemove:
         assert registry.names() == ["kept"]
         with pytest.raises(NotFound, match="no model 'demo'"):
             registry.remove("demo")
-        assert registry.publish("demo", make_bundle(tmp_path / "new", seed=5)) == 1
+        assert registry.publish("demo", make_bundle(tmp_path / "new", seed=5)) == 2
+        assert registry.versions("demo") == [2]
         assert registry.aliases("demo") == {}
-        assert read_bundle(registry.fetch("demo:1")).manifest != old
+        assert read_bundle(registry.fetch("demo")).manifest != old
+        with pytest.raises(NotFound, match="no version 1"):
+            registry.fetch("demo:1")
+
+    def test_no_number_of_a_removed_model_comes_back(self, registry: Registry, bundle: Path) -> None:
+        assert [registry.publish("demo", bundle) for _ in range(12)] == list(range(1, 13))
+        registry.remove("demo:12")
+        registry.remove("demo")
+        assert registry.publish("demo", bundle) == 13
+        registry.remove("demo")
+        assert registry.publish("demo", bundle) == 14
+
+    def test_nothing_but_marks_is_left_of_a_model(self, place: Place, bundle: Path) -> None:
+        for _ in range(2):
+            place.registry.publish("demo", bundle)
+        place.registry.set_alias("demo", "live", 1)
+        place.registry.set_alias("demo", "torn", 2)
+        place.write("demo/aliases/torn", b"")
+        place.registry.remove("demo")
+        selector = pyarrow.fs.FileSelector(f"{place.root}/demo", recursive=True)
+        left = [i for i in place.filesystem.get_file_info(selector) if i.type == pyarrow.fs.FileType.File]
+        assert {i.base_name.partition("-")[0] for i in left} <= {".claim"}
+
+    def test_a_removal_that_was_cut_short_is_done_again(
+        self, place: Place, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At whatever step it dies, a second one finishes it, and `latest` never turns back before."""
+        from fingan.registry import local, remote
+
+        for _ in range(3):
+            place.registry.publish("demo", bundle)
+        for target, name in ((local, "_empty"), (remote.RemoteStorage, "delete")):
+            real, calls = getattr(target, name), []
+
+            def dies(*parts: Any, real: Any = real, calls: list[Any] = calls) -> None:
+                calls.append(parts)
+                if len(calls) == 2:
+                    raise KeyboardInterrupt
+                real(*parts)
+
+            monkeypatch.setattr(target, name, dies)
+        with pytest.raises(KeyboardInterrupt):
+            place.registry.remove("demo")
+        assert place.registry.resolve("demo") == Ref("demo", 3)
+        monkeypatch.undo()
+        place.registry.remove("demo")
+        assert place.registry.names() == []
+        assert place.registry.publish("demo", bundle) == 4
 
 
 class TestDamage:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -244,7 +245,7 @@ def test_a_version_that_is_published_anew_under_its_number_is_served_anew(tmp_pa
     publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=1)
     with service(store) as found:
         assert found.ask("GET", "/v1/models/tiny").json()["metrics"]["number"] == 1
-        Registry(store).remove("tiny")
+        shutil.rmtree(store / "tiny")  # by hand: the registry itself gives no number twice
         publish(store, "tiny", tiny.generator(), tmp_path / "bundles", number=9)
         _until(lambda: found.ask("GET", "/v1/models/tiny").json().get("metrics", {}).get("number") == 9)
         assert found.rows("tiny").status_code == 200

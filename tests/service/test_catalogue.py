@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -321,7 +322,7 @@ def test_a_model_that_was_published_anew_under_old_numbers_is_taken_for_new(tmp_
         shop.publish()
         shop.damage(2)
         assert await shop.refreshed() == "tiny:1"
-        shop.registry.remove("tiny")
+        shutil.rmtree(shop.root / "tiny")  # by hand: the registry itself gives no number twice
         shop.publish()
         assert await shop.refreshed() == "tiny:1"
         assert (await shop.catalogue.version("tiny", ANYBODY)).digest != old
