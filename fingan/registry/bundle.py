@@ -41,6 +41,9 @@ from fingan.types import Json
 
 FILE_LIMIT = 4 << 30
 """Largest file of a bundle, in bytes: far above any generator, far below a machine's memory."""
+BUNDLE_LIMIT = 2 * FILE_LIMIT
+"""Of all files together, for all are held at once."""
+FILES_LIMIT = 1_000
 _HEADER_LIMIT = 16 << 20
 Read = Callable[[str, int], bytes]
 """Reads a file of a bundle by name, at most so many bytes (one more tells that there is more)."""
@@ -155,13 +158,13 @@ def read_manifest(where: str, read: Read) -> tuple[Manifest, bytes]:
     data = _read(where, MANIFEST, MANIFEST_LIMIT, read)
     if len(data) > MANIFEST_LIMIT:
         raise broken(where, MANIFEST, f"is larger than the limit of {MANIFEST_LIMIT:,} bytes")
-    return parse_manifest(where, data), data
+    manifest = parse_manifest(where, data)
+    _check_sizes(where, manifest)
+    return manifest, data
 
 
 def checked_file(where: str, name: str, entry: FileEntry, read: Read) -> bytes:
     """Read one file and compare it with its entry; never more than the manifest says and one byte."""
-    if entry.size > FILE_LIMIT:
-        raise broken(where, name, f"claims {entry.size:,} bytes; the limit is {FILE_LIMIT:,}")
     data = _read(where, name, entry.size, read)
     difference = entry.difference(FileEntry.of(data))
     if len(data) > entry.size:
@@ -184,6 +187,19 @@ def parse_files(where: str, manifest: Manifest, files: Mapping[str, bytes]) -> B
         for group, entries in manifest.tensors.items()
     }
     return Bundle(manifest, documents, tensors)
+
+
+def _check_sizes(where: str, manifest: Manifest) -> None:
+    """Refuse a manifest by which more would be read than memory holds."""
+    for name, entry in manifest.files.items():
+        # To `read`, a negative number means all that there is.
+        if not 0 <= entry.size <= FILE_LIMIT:
+            raise broken(where, name, f"claims {entry.size:,} bytes; the limit is {FILE_LIMIT:,}")
+    total = sum(entry.size for entry in manifest.files.values())
+    if total > BUNDLE_LIMIT:
+        raise broken(where, MANIFEST, f"claims {total:,} bytes in all; the limit is {BUNDLE_LIMIT:,}")
+    if len(manifest.files) > FILES_LIMIT:
+        raise broken(where, MANIFEST, f"lists {len(manifest.files):,} files; the limit is {FILES_LIMIT:,}")
 
 
 def _read(where: str, name: str, limit: int, read: Read) -> bytes:

@@ -217,6 +217,26 @@ class TestForgedManifest:
         edit_manifest(bundle, lambda content: content["files"][WEIGHTS].update(size=size))
         refused(bundle, WEIGHTS)
 
+    @pytest.mark.parametrize("size", [-1, -2, -(10**30), (4 << 30) + 1])
+    def test_sizes_that_none_can_have_are_refused_before_reading(self, bundle: Path, size: int) -> None:
+        edit_manifest(bundle, lambda content: content["files"]["schema.json"].update(size=size))
+        refused(bundle, rf"schema\.json claims {size:,} bytes; the limit is 4,294,967,296")
+
+    def test_files_that_together_are_too_large(self, bundle: Path) -> None:
+        def enlarge(content: dict[str, Any]) -> None:
+            for entry in content["files"].values():
+                entry["size"] = 4 << 30
+
+        edit_manifest(bundle, enlarge)
+        refused(bundle, r"manifest\.json claims 21,474,836,480 bytes in all; the limit is 8,589,934,592")
+
+    def test_too_many_files(self, bundle: Path) -> None:
+        def multiply(content: dict[str, Any]) -> None:
+            content["files"] |= {f"n{n}.json": content["files"]["schema.json"] for n in range(1000)}
+
+        edit_manifest(bundle, multiply)
+        refused(bundle, r"manifest\.json lists 1,005 files; the limit is 1,000")
+
     def test_too_large(self, bundle: Path) -> None:
         with (bundle / MANIFEST).open("ab") as stream:
             stream.truncate((16 << 20) + 1)
