@@ -173,10 +173,16 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[N
 
     Raises:
         BlockingIOError: another holds the lock and `wait` is false.
-        OSError: the file system has no locks (ENOLCK, EOPNOTSUPP, ENOSYS), or `path` cannot be made.
+        OSError: the file system has no locks (ENOLCK, EOPNOTSUPP, ENOSYS), on NFS no exclusive ones for
+            those who may only read `path` (EBADF), or `path` cannot be made.
     """
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+    except PermissionError:
+        # Another user made it, who alone may write it; a lock asks for no more than reading.
+        handle = os.open(path, os.O_RDONLY | flags)
     try:
         fcntl.flock(handle, mode if wait else mode | fcntl.LOCK_NB)
         yield

@@ -35,7 +35,7 @@ from fingan.registry.manifest import MANIFEST
 from fingan.registry.storage import ATTEMPTS, numbers
 
 _LOCK = ".lock"
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
 
 
 class LocalStorage:

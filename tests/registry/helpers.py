@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,16 @@ def alter(bundle: Path, group: str, name: str, change: Callable[[np.ndarray], np
     tensors = safetensors.numpy.load((bundle / file).read_bytes())
     tensors[name] = change(tensors[name])
     forge(bundle, file, safetensors.numpy.save(tensors))
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Act as one whom permissions bind: to root they mean nothing, so root is nobody for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

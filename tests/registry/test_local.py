@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from fingan.errors import BundleError
 from fingan.files import TEMPORARY, locked
 from fingan.registry import Registry, read_bundle, write_bundle
-from tests.registry.helpers import make_bundle
+from tests.registry.helpers import make_bundle, unprivileged
 
 WRITERS = Path(__file__).with_name("writers.py")
 
@@ -74,6 +75,33 @@ def test_the_leftovers_of_the_dead_are_deleted_those_of_the_living_kept(tmp_path
     assert registry.publish("demo", bundle) == 3
     assert not (root / f"{TEMPORARY}1").exists()
     assert not (root / "demo" / "aliases" / f"{TEMPORARY}2").exists()
+
+
+@pytest.fixture
+def group_folder() -> Iterator[Path]:
+    """A folder that every user may write in; those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_several_users_publish_in_one_folder(group_folder: Path) -> None:
+    """What one user made, the others may read, not write, as the usual umask has it."""
+    bundle = make_bundle(group_folder / "bundle")
+    root = group_folder / "registry"
+    root.mkdir()
+    root.chmod(0o777)
+    assert Registry(root).publish("demo", bundle) == 1
+    (root / ".lock").chmod(0o444)
+    with unprivileged():
+        assert Registry(root).publish("other", bundle) == 1
+        with (
+            locked(root / ".lock", wait=False),
+            pytest.raises(BlockingIOError),
+            locked(root / ".lock", wait=False),
+        ):
+            pass
+    assert Registry(root).names() == ["demo", "other"]
 
 
 def test_without_locks_it_publishes_and_deletes_nothing(
