@@ -73,7 +73,7 @@ class RunFolder:
         folder = cls(root / name / f"{stamp}-{secrets.token_hex(3)}")
         folder.path.mkdir(parents=True)
         try:
-            folder.write({"status": "running", "config": to_mapping(config), "data": data})
+            folder.write({"status": "running", "config": to_mapping(_from_anywhere(config)), "data": data})
         except OSError:
             folder.abandon("failed")
             raise
@@ -221,6 +221,15 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("stop", "error.json", "driver"):
             (self.path / name).unlink(missing_ok=True)
+
+
+def _from_anywhere(config: Config) -> Config:
+    """Return the configuration for a process with another working directory, which may resume the run."""
+    schema = config.data.schema_path
+    if schema is None:
+        return config
+    data = config.data.model_copy(update={"schema_path": str(Path(schema).absolute())})
+    return config.model_copy(update={"data": data})
 
 
 def read_updates(path: Path, offset: int) -> tuple[list[Update], int]:

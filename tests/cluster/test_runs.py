@@ -37,6 +37,13 @@ def test_a_new_run_knows_its_configuration_and_data(folder):
     assert folder.read()["status"] == "running"
 
 
+def test_a_run_finds_its_schema_from_any_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in ("own.yaml", str(tmp_path / "own.yaml")):
+        folder = RunFolder.create(tmp_path / "runs", "m", config(f"data.schema={given}"), {})
+        assert folder.config() == config(f"data.schema={tmp_path / 'own.yaml'}")
+
+
 def test_runs_never_share_a_folder_and_sort_by_time(tmp_path):
     made = [RunFolder.create(tmp_path, "m", config(), {}).path for _ in range(20)]
     assert sorted(made) == made
