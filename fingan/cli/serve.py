@@ -93,12 +93,13 @@ def service_configuration(
         replicas: processes that make rows; None as the file says, or 1.
     """
     from fingan.config import load_service
+    from fingan.registry import is_url
 
     own = []
     if registry is None and path is None:
         registry = "registry"
     if registry is not None:
-        place = registry if "://" in registry else str(Path(registry).absolute())
+        place = registry if is_url(registry) else str(Path(registry).absolute())
         own.append(f"registry={as_yaml(place)}")
     if replicas is not None:
         # A number that is given holds; scaling on load is for clusters.

@@ -27,7 +27,7 @@ from fingan.cluster.runs import RUNS_VARIABLE
 from fingan.config import Config, from_mapping, to_mapping, to_yaml
 from fingan.data import data_name
 from fingan.errors import ConfigError, FinganError
-from fingan.registry import check_name
+from fingan.registry import check_name, is_url
 from fingan.types import Json
 
 LARGEST_UPLOAD = 100 << 20
@@ -138,7 +138,7 @@ def _found_there(registry: str) -> str:
     Raises:
         ConfigError: it does, and the job's directory ends with the job.
     """
-    if _URL.match(registry) or Path(registry).is_absolute():
+    if is_url(registry) or Path(registry).is_absolute():
         return registry
     raise ConfigError(
         f"--registry {registry!r} lies relative to this directory, which the cluster does not have; "

@@ -34,6 +34,7 @@ from safetensors.torch import load_file, save_file
 from fingan.config import Config, from_mapping, to_mapping
 from fingan.errors import CheckpointCorrupt, NotFound
 from fingan.files import atomic_directory, atomic_write_bytes, remove_empty
+from fingan.registry import is_url
 from fingan.training import TrainResult, Update
 from fingan.types import Json
 
@@ -49,8 +50,7 @@ def runs_root(registry: str | Path) -> Path:
     if given := os.environ.get(RUNS_VARIABLE):
         return Path(given).absolute()
     text = str(registry)
-    is_url = "://" in text or text.startswith("file:")
-    return Path("runs").absolute() if is_url else Path(text).absolute() / ".runs"
+    return Path("runs").absolute() if is_url(text) else Path(text).absolute() / ".runs"
 
 
 @dataclass(frozen=True)

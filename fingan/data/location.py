@@ -12,7 +12,7 @@ import pyarrow.fs as pafs
 
 from fingan.errors import DataError
 
-_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://|file:/)")
 _USER = re.compile(r"(://)[^/@]*@")
 _FORMATS = {
     ".csv": "csv",

@@ -81,7 +81,7 @@ def open_storage(root: str | Path, filesystem: pyarrow.fs.FileSystem | None = No
     """
     from fingan.registry.local import LocalStorage
 
-    if filesystem is None and (isinstance(root, Path) or not _is_url(root)):
+    if filesystem is None and (isinstance(root, Path) or not is_url(root)):
         return LocalStorage(Path(root))
     # imported here: a local registry, which is most of them, starts without pyarrow
     import pyarrow as pa
@@ -102,7 +102,8 @@ def open_storage(root: str | Path, filesystem: pyarrow.fs.FileSystem | None = No
     return RemoteStorage(filesystem, path, url)
 
 
-def _is_url(root: str) -> bool:
+def is_url(root: str) -> bool:
+    """Tell whether the root of a registry is a URL, not the path of a folder; `file:/folder` is one too."""
     return "://" in root or root.startswith("file:")
 
 

@@ -159,4 +159,5 @@ def test_options_that_are_given_hold_and_others_leave_the_file_its_own(tmp_path:
         1,
         1,
     )
-    assert service_configuration(file, None, "s3://bucket/models", 0).registry == "s3://bucket/models"
+    for url in ("s3://bucket/models", "file:///models", "file:/models"):
+        assert service_configuration(file, None, url, 0).registry == url

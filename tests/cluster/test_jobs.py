@@ -153,6 +153,9 @@ def test_data_that_stay_where_they_are(tmp_path, monkeypatch):
     for place in ("large.parquet", "nowhere.csv"):
         with pytest.raises(ConfigError, match="absolute path or a URL"):
             TrainingJob(place, plain, "/shared/models").command()
+    for registry in ("s3://bucket/models", "file:/shared/models"):
+        words, _ = TrainingJob("/there/x.parquet", plain, registry).command()
+        assert words[words.index("--registry") + 1] == registry
     with pytest.raises(ConfigError, match="--registry 'models' lies relative"):
         TrainingJob("s3://bucket/x.parquet", plain, "models").command()
 

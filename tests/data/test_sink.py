@@ -79,7 +79,9 @@ def test_a_single_column_with_missing_values_keeps_its_rows(tmp_path: Path) -> N
 
 
 def test_urls(tmp_path: Path) -> None:
-    write(f"file://{tmp_path}/t.parquet", TABLE)
+    for url in (f"file:{tmp_path}/t.parquet", f"file://{tmp_path}/t.parquet"):
+        write(url, TABLE)
+        assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
     assert read(tmp_path / "t.parquet") == TABLE
     pytest.importorskip("fsspec")
     write("fsspec+memory://fingan-sink/t.parquet", TABLE)

@@ -13,7 +13,7 @@ from fingan.cluster.bulk.partitions import MOST_PARTS, Request
 from fingan.encoding.conditions import Where
 from fingan.errors import ConfigError, nearest
 from fingan.generator import Generator, load
-from fingan.registry import Registry
+from fingan.registry import Registry, is_url
 
 
 @dataclass(frozen=True)
@@ -113,5 +113,4 @@ def check_count(name: str, value: object, least: int, most: int | None = None) -
 def from_anywhere(registry: str | Path) -> str:
     """Return a registry's place for processes with another working directory."""
     text = os.fspath(registry)
-    is_url = not isinstance(registry, Path) and ("://" in text or text.startswith("file:"))
-    return text if is_url else os.path.abspath(text)
+    return text if not isinstance(registry, Path) and is_url(text) else os.path.abspath(text)
