@@ -24,7 +24,7 @@ from fingan.errors import FinganError
 from fingan.service.audit import LOGGER
 from fingan.service.identity import ANYBODY, Authority, Caller
 from fingan.service.problems import INTERNAL, Refused, problem, refusal
-from fingan.service.telemetry import Telemetry
+from fingan.service.telemetry import Telemetry, known_method
 
 PUBLIC = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 """Answer without a token: the page, which asks for one and holds no data, and health."""
@@ -34,6 +34,9 @@ HEAD_BYTES = 32 << 10
 
 BODY_SECONDS = 30.0
 """A request's body has come by then."""
+
+METHOD_LENGTH = 20
+"""Of a method in the audit log: a caller may send one as long as all headers."""
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -87,7 +90,7 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         known = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
-        record = Record(known, scope["method"], scope["path"][:200])
+        record = Record(known, scope["method"][:METHOD_LENGTH], scope["path"][:200])
         answer = _Answer(send, record, self._limits.stalled)
         started = time.monotonic()
         try:
@@ -104,7 +107,7 @@ class Guard:
             await self._fail(error, scope, receive, answer)
         finally:
             seconds = time.monotonic() - started
-            self._telemetry.request(record.method, _route(scope), record.status, seconds)
+            self._telemetry.request(known_method(record.method), _route(scope), record.status, seconds)
             _audit(record, seconds)
 
     async def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:

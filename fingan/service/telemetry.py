@@ -13,13 +13,19 @@ import prometheus_client as prometheus
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
 TOGETHER = (1, 2, 4, 8, 16, 32, 64)
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
+
+
+def known_method(method: str) -> str:
+    """Return a method as it is counted: every label is kept for good, so what callers make up is `other`."""
+    return method if method in METHODS else "other"
 
 
 class Telemetry(Protocol):
     """Takes what happens."""
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """A request was answered; `method` as `known_method` gives it."""
 
     def rows(self, model: str, rows: int) -> None:
         """Rows were sent."""
