@@ -23,6 +23,10 @@ HEAD_SECONDS = 10.0
 SPARE_CONNECTIONS = 400
 """Connections beside those with an answer under way or waiting: kept alive, or asking for something small."""
 
+UNSENT_BYTES = 128 << 10
+"""Kept by the kernel of what its reader has no room for. Else it takes megabytes and asks for more only when
+a third of them is gone, so that a slow reader looks like one that takes nothing for many seconds."""
+
 _LOOKS = 4
 
 
@@ -38,6 +42,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; refuse every request where there are too many connections."""
         super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         if len(self.connections) > self.most:
             self.app = _crowded
         self._mind(begins=True)

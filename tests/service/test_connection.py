@@ -118,6 +118,22 @@ def test_a_reader_that_is_slow_but_reads_is_let_finish(registry: Path) -> None:
         assert got.endswith(b"0\r\n\r\n")
 
 
+def test_a_reader_that_is_slower_than_a_piece_is_let_finish(registry: Path) -> None:
+    """One piece of this answer, and what the kernel keeps of it, takes it longer than it may stall."""
+    with (
+        service(registry, limits={"stalled": 2.0}) as found,
+        connect(found.url, receive_buffer=1 << 16) as slow,
+    ):
+        asked = asking(30_000).replace(b"/samples", b"/samples?format=json")
+        slow.sendall(asked.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        got, began = b"", time.monotonic()
+        while part := slow.recv(20_000):
+            got += part
+            time.sleep(0.05)
+        assert time.monotonic() - began > 4.0, "slow enough to tell"
+        assert got.endswith(b"0\r\n\r\n")
+
+
 def test_more_connections_than_are_kept_are_refused_with_a_problem(
     registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
 import requests
+from starlette.types import Message
 
+from fingan.service.guard import SLICE_BYTES, Record, _Answer
 from fingan.service.telemetry import Prometheus
 from tests.service.services import service
 
@@ -31,3 +35,68 @@ def test_methods_that_callers_make_up_are_neither_kept_nor_written_out(
     assert len(lines) == 31
     assert all(len(line) < 500 for line in lines)
     assert json.loads(lines[0])["method"] == "M0" + "A" * 18
+
+
+BEGIN: Message = {"type": "http.response.start", "status": 200, "headers": []}
+PIECE = bytes(range(256)) * 2000
+
+
+def test_a_reader_has_its_patience_for_every_slice_of_a_piece() -> None:
+    """What the server takes slowly but steadily is not broken off, however long the whole piece takes."""
+
+    async def test() -> None:
+        came: list[bytes] = []
+
+        async def send(message: Message) -> None:
+            body = message.get("body", b"")
+            await asyncio.sleep(len(body) / 300_000)
+            came.append(body)
+            assert message.get("more_body", True) is (len(b"".join(came)) < 2 * len(PIECE))
+
+        answer, began = _Answer(send, Record("request1", "POST", "/"), 0.6), time.monotonic()
+        await answer(BEGIN)
+        await answer({"type": "http.response.body", "body": PIECE, "more_body": True})
+        assert time.monotonic() - began > 2 * 0.6
+        assert not answer.ended
+        await answer({"type": "http.response.body", "body": PIECE})
+        assert answer.ended
+        assert b"".join(came) == 2 * PIECE
+        assert answer.record.sent == 2 * len(PIECE)
+        assert max(map(len, came)) == SLICE_BYTES
+
+    asyncio.run(test())
+
+
+def test_a_server_that_takes_no_more_ends_an_answer() -> None:
+    async def test() -> None:
+        taken = 0
+
+        async def send(message: Message) -> None:
+            nonlocal taken
+            taken += len(message.get("body", b""))
+            await asyncio.sleep(0 if taken < len(PIECE) // 2 else 60)
+
+        answer, began = _Answer(send, Record("request1", "POST", "/"), 0.3), time.monotonic()
+        await answer(BEGIN)
+        with pytest.raises(TimeoutError):
+            await answer({"type": "http.response.body", "body": PIECE})
+        assert time.monotonic() - began < 5
+        assert not answer.ended
+
+    asyncio.run(test())
+
+
+def test_an_answer_without_a_body_ends_too() -> None:
+    async def test() -> None:
+        came: list[Message] = []
+
+        async def send(message: Message) -> None:
+            came.append(message)
+
+        answer = _Answer(send, Record("request1", "GET", "/"), 5.0)
+        await answer(BEGIN)
+        await answer({"type": "http.response.body"})
+        assert answer.ended
+        assert came[1:] == [{"type": "http.response.body", "body": b"", "more_body": False}]
+
+    asyncio.run(test())

@@ -13,9 +13,14 @@ import psutil
 from tests.service.services import TOKEN
 
 
-def connect(url: str) -> socket.socket:
+def connect(url: str, receive_buffer: int | None = None) -> socket.socket:
     place = urlparse(url)
-    made = socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=20)
+    made = socket.socket()
+    if receive_buffer is not None:
+        # Before it is connected: else the kernel has told of a larger one.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    made.settimeout(20)
+    made.connect((str(place.hostname), int(place.port or 0)))
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
