@@ -26,6 +26,9 @@ FIRST_ROWS = 1024
 PARQUET_ROWS = 1 << 17
 """Rows of a row group, but for the first ones."""
 
+PARQUET_BYTES = 16 << 20
+"""Of Arrow, after which a row group ends too: rows of many columns would take hundreds of megabytes."""
+
 _GROWTH = 8
 
 
@@ -146,14 +149,15 @@ async def parquet(parts: AsyncIterator[bytes], schema: pa.Schema) -> AsyncIterat
 
     def group() -> bytes:
         whole = pa.Table.from_batches(waiting, schema).combine_chunks()
+        # Before a reader takes them: a slow one holds the bytes alone.
+        waiting.clear()
         return b"".join(writer.piece(batch) for batch in whole.to_batches())
 
     async for part in parts:
         waiting += await asyncio.to_thread(_batches, part, schema)
-        if sum(batch.num_rows for batch in waiting) >= wanted:
+        if sum(b.num_rows for b in waiting) >= wanted or sum(b.nbytes for b in waiting) >= PARQUET_BYTES:
             yield await asyncio.to_thread(group)
             wanted = min(PARQUET_ROWS, _GROWTH * max(wanted, FIRST_ROWS))
-            waiting.clear()
     if waiting:
         yield await asyncio.to_thread(group)
     yield await asyncio.to_thread(writer.tail)
