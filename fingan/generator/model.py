@@ -62,6 +62,11 @@ class Generator:
         rare = tuple(replace(own, engine=own.engine.without_identifiers()) for own in self.rare)
         return replace(self, engine=self.engine.without_identifiers(), rare=rare)
 
+    def making(self, columns: Collection[str]) -> Generator:
+        """Return what makes these columns: without identifiers, which end, unless one is among them."""
+        made = {encoder.column for encoder in self.engine.encoder.identifiers}
+        return self.without_identifiers() if made and made.isdisjoint(columns) else self
+
     def sample(
         self,
         rows: int,

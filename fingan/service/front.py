@@ -147,6 +147,7 @@ class Front:
             candidates=asked.candidates,
         )
         found = await self._checked(call)
+        _check_identifiers(call, found["identifiers"])
         chunk = self.config.limits.chunk_rows
         ahead = 1 + self.config.replicas.threads * self.config.replicas.most
         schema, width = read_schema(found["schema"]), float(found["bytes"][form.name])
@@ -211,6 +212,21 @@ class Front:
             record.facts |= {"model": answer.call.model, "rows": rows, "whole": given == rows}
             # Charged is what was handed on.
             self.quotas.give_back(caller, cost * (rows - given) // rows)
+
+
+def _check_identifiers(call: RowsCall, identifiers: Json | None) -> None:
+    """Refuse rows that have no identifier of their own, before any of them is made.
+
+    Raises:
+        Refused: names the column and what can be asked for.
+    """
+    if identifiers is not None and call.last > identifiers["values"]:
+        detail = (
+            f"rows + offset: {call.last:,} is more than the {identifiers['values']:,} values of column "
+            f"{identifiers['column']!r}; ask for rows up to there, or with columns for those that are no "
+            "identifiers, or train with longer identifiers"
+        )
+        raise Refused(422, "data_error", detail)
 
 
 def caller_of(request: Request) -> Caller:

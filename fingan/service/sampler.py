@@ -87,6 +87,22 @@ class Served:
             rows = self.generator.sample(1, candidates=1)
         return rows.combine_chunks().to_batches()[0]
 
+    def maker(self, columns: tuple[str, ...] | None) -> Generator:
+        """Return what makes the wanted columns: identifiers only where one is wanted."""
+        return self._nameless if self.identifiers(columns) is None else self.generator
+
+    def identifiers(self, columns: tuple[str, ...] | None) -> Json | None:
+        """Return which `column` of the identifiers made with the wanted columns has the fewest `values`."""
+        made = self.generator.engine.encoder.identifiers
+        if not made or not (columns is None or any(encoder.column in columns for encoder in made)):
+            return None
+        fewest = min(made, key=lambda encoder: encoder.capacity)
+        return {"column": fewest.column, "values": fewest.capacity}
+
+    @cached_property
+    def _nameless(self) -> Generator:
+        return self.generator.making(())
+
     def row_bytes(self, columns: tuple[str, ...] | None) -> dict[str, float]:
         """Return the bytes of a row of the wanted columns in each format, on average, uncompressed."""
         rows = self.measured if columns is None else self.measured.select(list(columns))
@@ -248,7 +264,9 @@ def checked(served: Served, call: RowsCall) -> Json:
     """Check a call without making rows.
 
     Returns:
-        `schema` (Arrow IPC, base64) and `candidates`, as rows will be made; `bytes` of a row by format.
+        `schema` (Arrow IPC, base64) and `candidates`, as rows will be made; `bytes` of a row by format;
+        `identifiers`, which bound the number of the last row (see `Served.identifiers`). All of it is the
+        same for any seed and rows.
 
     Raises:
         ConfigError, ConditionError: a column, value or number that does not fit.
@@ -258,12 +276,17 @@ def checked(served: Served, call: RowsCall) -> Json:
     asked = Piece(call.seed, call.first, call.first, call.where, call.candidates)
     candidates = prepare_piece(served.generator, asked).candidates
     packed = base64.b64encode(schema.serialize().to_pybytes()).decode()
-    return {"schema": packed, "candidates": candidates, "bytes": served.row_bytes(call.columns)}
+    return {
+        "schema": packed,
+        "candidates": candidates,
+        "bytes": served.row_bytes(call.columns),
+        "identifiers": served.identifiers(call.columns),
+    }
 
 
 def made(served: Served, call: RowsCall) -> bytes:
     """Return the rows of a call."""
-    batches = served.generator.iter_batches(
+    batches = served.maker(call.columns).iter_batches(
         call.last - call.first, call.where, call.seed, call.first, 1, call.candidates
     )
     return written(served, call, list(batches))

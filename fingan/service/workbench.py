@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from fingan.errors import FinganError
+from fingan.generator import Generator
 from fingan.generator.packed import Piece, PreparedPiece, prepare_piece, sample_packed
 from fingan.service.calls import MOST_TOGETHER, SMALL_ROWS, RowsCall
 from fingan.service.sampler import Sampler, Served, checked, made, written
@@ -110,27 +111,28 @@ class Workbench:
     def _together(self, wanted: list[_Waiting]) -> list[bytes | Exception]:
         """Make the rows of several small calls; a call that cannot be met does not harm the others."""
         results: dict[int, bytes | Exception] = {}
-        ready: dict[tuple[str, str], list[tuple[int, Served, PreparedPiece]]] = {}
+        ready: dict[int, tuple[Generator, list[tuple[int, PreparedPiece]]]] = {}
         for place, one in enumerate(wanted):
             call = one.call
             if one.answer.done():
                 # Whoever has left meanwhile is not worked for.
                 results[place] = b""
                 continue
+            maker = one.served.maker(call.columns)
             piece = Piece(call.seed, call.first, call.last, call.where, call.candidates)
             try:
-                prepared = prepare_piece(one.served.generator, piece)
+                prepared = prepare_piece(maker, piece)
             except FinganError as error:
                 results[place] = error
             else:
-                ready.setdefault((call.model, call.digest), []).append((place, one.served, prepared))
-        for group in ready.values():
+                ready.setdefault(id(maker), (maker, []))[1].append((place, prepared))
+        for maker, group in ready.values():
             if self._observe is not None:
                 self._observe(len(group))
-            batches = sample_packed(group[0][1].generator, [piece for _, _, piece in group])
-            for (place, served, _), batch in zip(group, batches, strict=True):
+            batches = sample_packed(maker, [piece for _, piece in group])
+            for (place, _), batch in zip(group, batches, strict=True):
                 failed = isinstance(batch, FinganError)
-                results[place] = batch if failed else _attempt(served, wanted[place].call, batch)
+                results[place] = batch if failed else _attempt(wanted[place], batch)
         return [results[place] for place in range(len(wanted))]
 
     @staticmethod
@@ -138,8 +140,8 @@ class Workbench:
         return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
 
-def _attempt(served: Served, call: RowsCall, batch: pa.RecordBatch) -> bytes | Exception:
+def _attempt(one: _Waiting, batch: pa.RecordBatch) -> bytes | Exception:
     try:
-        return written(served, call, [batch])
+        return written(one.served, one.call, [batch])
     except (FinganError, ValueError, pa.ArrowException) as error:
         return error

@@ -89,6 +89,17 @@ def test_identifiers_are_unique_across_offsets():
     assert pc.count_distinct(together).as_py() == 12_000
 
 
+def test_columns_that_are_no_identifiers_are_made_without_them():
+    """Of those there are only so many, and the other columns are the same beside them."""
+    (customer,) = generator().engine.encoder.identifiers
+    assert generator().making(["age", "customer"]) is generator()
+    others = generator().making(["age"])
+    assert "customer" not in others.schema.names
+    assert others.making(["age"]) is others
+    assert others.sample(50, seed=1)["age"].equals(generator().sample(50, seed=1)["age"])
+    assert others.sample(5, offset=customer.capacity).num_rows == 5
+
+
 def test_equal_columns_stay_equal_and_the_constant_stays_constant(reference):
     assert reference["years"].equals(reference["age"])
     assert pc.unique(reference["constant"]).to_pylist() == ["always"]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import requests
 
@@ -109,6 +110,30 @@ def test_unpaced_answers_share_a_budget_of_bytes(registry: Path) -> None:
             assert found.rows("tiny", rows=100).status_code == 200
         until(lambda: found.gauge("fingan_streams") == 0)
         assert found.rows("tiny", rows=8000).status_code == 200
+
+
+def test_rows_beyond_the_identifiers_of_a_format_are_refused_before_any_is_made(running: Service) -> None:
+    (customer,) = tiny.generator().engine.encoder.identifiers
+    last = customer.capacity
+    assert running.rows("tiny", rows=20_000, offset=last - 20_000).status_code == 200
+    for wanted in ({}, {"columns": ["age", "customer"]}, {"where": {"label": "bad"}}):
+        for rows in (20_000, 10):
+            refused = running.rows("tiny", rows=rows, offset=last - rows + 1, **wanted)
+            assert (refused.status_code, refused.json()["code"]) == (422, "data_error")
+            detail = refused.json()["detail"]
+            assert f"{last + 1:,} is more than the {last:,} values of column 'customer'" in detail
+            assert "ask for rows up to there" in detail
+
+
+def test_who_asks_for_no_identifier_may_have_rows_without_number(running: Service) -> None:
+    (customer,) = tiny.generator().engine.encoder.identifiers
+    columns = ["age", "city"]
+    for rows in (10, 20_000):
+        first = customer.capacity - rows // 2
+        expected = tiny.generator().without_identifiers().sample(rows, offset=first).select(columns)
+        answer = running.rows("tiny", rows=rows, offset=first, columns=columns)
+        assert answer.status_code == 200, answer.text
+        assert pa.ipc.open_stream(answer.content).read_all().equals(expected)
 
 
 @pytest.mark.parametrize(

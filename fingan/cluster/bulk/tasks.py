@@ -186,7 +186,7 @@ def _write(
     schema = generator.schema.arrow()
     schema = pa.schema([schema.field(name) for name in columns])
     first, rows = request.bounds(number)
-    made = generator.iter_batches(rows, job.where, request.seed, first, 1, request.candidates)
+    made = generator.making(columns).iter_batches(rows, job.where, request.seed, first, 1, request.candidates)
     batches = (batch.select(columns) for batch in made)
     # The first may be short.
     head = list(islice(batches, 2))

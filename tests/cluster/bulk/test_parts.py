@@ -50,6 +50,12 @@ def test_conditions_offset_and_columns(sample, tmp_path):
     assert dataset(tmp_path / "rows") == expected(3000, **options).select(["label", "amount"])
 
 
+def test_columns_that_are_no_identifiers_have_rows_without_number(sample, tmp_path):
+    (customer,) = generator().engine.encoder.identifiers
+    done = sample(20, columns=["age"], offset=customer.capacity - 10)
+    assert (done.finished, done.rows) == (True, 20)
+
+
 def test_the_manifest_names_request_and_parts(sample, tmp_path):
     done = sample(where={"age": "30"})
     written = json.loads((tmp_path / "rows" / "_manifest.json").read_text())
