@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
@@ -25,6 +27,9 @@ from fingan.service.requests import SampleRequest
 from fingan.service.sampler import read_schema
 from fingan.service.telemetry import Prometheus
 from fingan.types import Json
+
+CHECKED = 1000
+"""Requests, but for their rows, that were checked and need not be again; those asked last."""
 
 
 class Jobs(Protocol):
@@ -71,7 +76,7 @@ class Front:
     telemetry: Prometheus
     paced: bool
     jobs: Jobs | None = None
-    checked: dict[tuple[str, str], Json] = field(default_factory=dict)
+    checked: OrderedDict[bytes, Json] = field(default_factory=OrderedDict)
     readiness: Readiness = field(init=False)
 
     def __post_init__(self) -> None:
@@ -170,14 +175,17 @@ class Front:
 
     async def _checked(self, call: RowsCall) -> Json:
         """Ask a replica, unless it has been asked the same before."""
-        key = (call.digest, repr((call.where, call.columns, call.candidates)))
+        # By a hash: what callers write may be as long as a request's body, and is not to be kept.
+        asked = repr((call.digest, call.where, call.columns, call.candidates))
+        key = hashlib.sha256(asked.encode("utf-8", "backslashreplace")).digest()
         found = self.checked.get(key)
         if found is None:
             async with self.admission.small.first():
                 found = await self.backend.check(call)
-            if len(self.checked) >= 1000:
-                self.checked.clear()
-            self.checked[key] = found
+        self.checked[key] = found
+        self.checked.move_to_end(key)
+        while len(self.checked) > CHECKED:
+            self.checked.popitem(last=False)
         return found
 
     async def body(

@@ -14,6 +14,7 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    field_validator,
 )
 
 from fingan.config import MOST_CANDIDATES
@@ -33,6 +34,8 @@ Whole = Annotated[StrictInt, BeforeValidator(_whole)]
 Value = StrictStr | StrictInt | StrictFloat | StrictBool | None
 Name = Annotated[StrictStr, Field(max_length=1000)]
 MOST_ROWS = 1 << 47
+TEXT_LENGTH = 10_000
+"""Of a value that is given."""
 
 _LOANS: dict[str, JsonValue] = {"rows": 1000, "seed": 7, "where": {"credit_risk": "bad"}}
 
@@ -58,6 +61,17 @@ class Sampling(_Body):
         le=MOST_CANDIDATES,
         description="rows made for each one kept: 1 is fastest; null: as the model was trained for",
     )
+
+    @field_validator("where")
+    @classmethod
+    def _has_short_texts(cls, where: dict[str, Value]) -> dict[str, Value]:
+        for name, value in where.items():
+            if isinstance(value, str) and len(value) > TEXT_LENGTH:
+                raise ValueError(
+                    f"the text for {name[:80]!r} has {len(value):,} characters, and may have "
+                    f"{TEXT_LENGTH:,}; give a value that the column has"
+                )
+        return where
 
 
 class SampleRequest(Sampling):
