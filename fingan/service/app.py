@@ -33,6 +33,9 @@ from fingan.service.routes import router
 from fingan.service.telemetry import Prometheus
 
 log = logging.getLogger(__name__)
+PRELOAD_SECONDS = 60.0
+"""Longest pause between two attempts to load what is to be there from the start."""
+
 _SHOWN = 200
 _DESCRIPTION = """Rows of trained generators.
 
@@ -109,11 +112,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _preload(front: Front) -> None:
-    for reference in front.config.preload:
-        try:
-            await front.catalogue.version(reference, ANYBODY)
-        except FinganError as error:
-            log.error("model %r cannot be loaded at the start: %s", reference, error)
+    """Load what is to be loaded at the start; what cannot be yet is tried again, less and less often."""
+    left, pause = list(front.config.preload), front.config.refresh
+    while left := [reference for reference in left if not await _is_loaded(front, reference)]:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, PRELOAD_SECONDS)
+
+
+async def _is_loaded(front: Front, reference: str) -> bool:
+    try:
+        await front.catalogue.version(reference, ANYBODY)
+    except Exception as error:
+        # Whatever it is, it may pass: until all are there the service is not ready.
+        log.error("model %r cannot be loaded at the start; it is tried again: %s", reference, error)
+        return False
+    return True
 
 
 async def _page() -> Response:

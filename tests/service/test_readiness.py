@@ -15,7 +15,7 @@ from fingan.registry import Registry
 from fingan.service import readiness
 from fingan.service.sampler import Sampler
 from fingan.service.workbench import Workbench
-from tests.service.services import Service, service
+from tests.service.services import Service, service, until
 from tests.service.spoilt import blur, spoil
 
 
@@ -102,6 +102,18 @@ def test_a_registry_without_models_is_ready_for_the_first(tmp_path: Path) -> Non
     (tmp_path / "registry").mkdir()
     with service(tmp_path / "registry") as found:
         assert ready(found) == READY
+
+
+def test_a_model_that_cannot_be_loaded_at_the_start_is_loaded_later(
+    registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "registry").mkdir()
+    with service(tmp_path / "registry", preload=["tiny", "tiny:1"]) as found:
+        until(lambda: "'tiny:1' cannot be loaded at the start" in caplog.text)
+        assert ready(found) == NOT
+        shutil.copytree(registry / "tiny", tmp_path / "registry" / "tiny")
+        # Nobody asks for it: the service itself goes on looking.
+        until(lambda: ready(found) == READY)
 
 
 def test_a_service_that_gives_up_idle_replicas_is_not_woken(registry: Path) -> None:
