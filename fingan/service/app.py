@@ -21,7 +21,7 @@ from fingan.registry import Registry
 from fingan.service.admission import Admission
 from fingan.service.calls import MOST_TOGETHER, Backend
 from fingan.service.catalogue import Catalogue
-from fingan.service.front import Front, Jobs, front_of
+from fingan.service.front import Front, Jobs, caller_of, front_of
 from fingan.service.guard import Guard
 from fingan.service.identity import ANYBODY, Authority
 from fingan.service.inference import router as inference
@@ -134,6 +134,9 @@ async def _page() -> Response:
 
 
 async def _metrics(request: Request) -> Response:
+    if caller_of(request).models is not None:
+        detail = "the counts name all models, and your token is for some; use one without a list of models"
+        raise Refused(404, "not_found", detail)
     return Response(front_of(request).telemetry.text(), media_type="text/plain; version=0.0.4")
 
 

@@ -224,6 +224,15 @@ def test_another_callers_model_is_not_there(registry: Path) -> None:
         assert hidden.json()["detail"].replace("tiny", "tinx") == missing.json()["detail"]
 
 
+def test_counts_are_not_told_to_who_may_not_use_all_models(registry: Path) -> None:
+    """They name every model, and tell how much it is used."""
+    for models in (frozenset({"tiny"}), frozenset[str]()):
+        with service(registry, authority=OneToken(TOKEN, Caller("other", models))) as found:
+            refused = found.ask("GET", "/metrics")
+            assert refused.status_code == 404
+            assert "use one without a list of models" in refused.json()["detail"]
+
+
 def test_quota_is_in_rows(registry: Path) -> None:
     with service(registry, limits={"rows_per_minute": 1000}) as found:
         assert found.rows("tiny", rows=900).status_code == 200
