@@ -51,6 +51,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+_LOCAL_HOST = re.compile(rb"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 log = logging.getLogger(__name__)
 audit_log = logging.getLogger(LOGGER)
 
@@ -114,6 +115,8 @@ class Guard:
             _audit(record, seconds)
 
     async def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
+        if self._authority is None:
+            _check_host(headers.get(b"host"))
         if self._authority is None or (scope["path"] in PUBLIC and scope["method"] in ("GET", "HEAD")):
             return ANYBODY
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
@@ -169,9 +172,7 @@ class _Answer:
         for start in range(0, max(1, len(content)), SLICE_BYTES):
             end = start + SLICE_BYTES
             goes_on = more or end < len(content)
-            await self._pass(
-                {"type": "http.response.body", "body": content[start:end], "more_body": goes_on}
-            )
+            await self._pass({"type": "http.response.body", "body": content[start:end], "more_body": goes_on})
         self.ended = not more
 
     async def _pass(self, message: Message) -> None:
@@ -220,6 +221,16 @@ def _check_head(scope: Scope) -> None:
         raise Refused(
             431, "headers_too_large", f"address and headers may have {HEAD_BYTES:,} bytes; send less"
         )
+
+
+def _check_host(host: bytes | None) -> None:
+    """Refuse a page from elsewhere whose name was made to lead here, where whoever reaches us is let in."""
+    if host is not None and not _LOCAL_HOST.fullmatch(host):
+        detail = (
+            f"Host: {host[:80].decode('latin-1')!r} is not this machine; a service without tokens answers "
+            "for localhost, 127.0.0.0/8 and [::1] only"
+        )
+        raise Refused(421, "wrong_host", detail)
 
 
 def _route(scope: Scope) -> str:

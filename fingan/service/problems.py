@@ -32,6 +32,7 @@ _TITLES = {
     411: "Length required",
     413: "Too large",
     415: "Unsupported media type",
+    421: "Misdirected request",
     422: "Cannot be done as asked",
     429: "Too many requests",
     431: "Header too large",

@@ -12,9 +12,14 @@ import pytest
 import requests
 from starlette.types import Message
 
+from fingan.config import ServiceConfig
+from fingan.registry import Registry
+from fingan.service.app import create_app
 from fingan.service.guard import SLICE_BYTES, Record, _Answer
+from fingan.service.sampler import Sampler
 from fingan.service.telemetry import Prometheus
-from tests.service.services import service
+from fingan.service.workbench import Workbench
+from tests.service.services import Service, answering, service
 
 
 def test_methods_that_callers_make_up_are_neither_kept_nor_written_out(
@@ -100,3 +105,31 @@ def test_an_answer_without_a_body_ends_too() -> None:
         assert came[1:] == [{"type": "http.response.body", "body": b"", "more_body": False}]
 
     asyncio.run(test())
+
+
+LOCAL = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:80", "127.1.2.3:8000", "[::1]", "[::1]:8000"]
+FOREIGN = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil", "127.0.0.1:80@x"]
+FOREIGN += ["203.0.113.7", "0.0.0.0:8000", "[::]", "", "127.0.0", "xlocalhost"]
+
+
+def test_without_tokens_only_who_asks_this_machine_by_its_own_name_is_answered(registry: Path) -> None:
+    """A page from elsewhere may lead its own name here; its requests carry that name."""
+    bench = Workbench(Sampler(Registry(registry)))
+    app = create_app(ServiceConfig(registry=str(registry)), bench, None, paced=True)
+    with answering(app) as url:
+        assert requests.get(f"{url}/v1/models", timeout=20).status_code == 200
+        for path in ("/v1/models", "/", "/v2/health/live"):
+            for host, status in [(host, 200) for host in LOCAL] + [(host, 421) for host in FOREIGN]:
+                answer = requests.get(url + path, headers={"Host": host}, timeout=20)
+                assert answer.status_code == status, (path, host)
+        assert "'evil.example' is not this machine" in _told(url, "evil.example")
+        assert len(_told(url, "e" * 10_000)) < 500
+    bench.close()
+
+
+def _told(url: str, host: str) -> str:
+    return str(requests.get(url, headers={"Host": host}, timeout=20).json()["detail"])
+
+
+def test_with_tokens_any_name_of_the_service_will_do(running: Service) -> None:
+    assert running.ask("GET", "/v1/models", headers={"Host": "fingan.example.com"}).status_code == 200
