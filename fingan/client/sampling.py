@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PART_ROWS = 500_000
 """Rows of one request: what a service grants also behind a proxy that holds nobody back, but of wide rows."""
 
+_TOO_MANY = ("too_many_rows", "too_many_bytes")
 _MISSING = ("NAType", "NaTType")  # pandas' own; pandas need not be there
 
 
@@ -187,9 +188,9 @@ class Client:
                         place += batch.num_rows
                         yield batch
             except ServiceUserError as error:
-                # Rows of many columns: the service gives fewer of them at a time.
+                # The service gives fewer at a time: by its limits, or since rows of many columns are long.
                 most = min(most, end - place) // 2
-                if error.code != "too_many_bytes" or most < 1:
+                if error.code not in _TOO_MANY or most < 1:
                     raise
             except _Broken as error:
                 failures = 1 if place > before else failures + 1

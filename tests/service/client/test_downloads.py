@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fingan
-from fingan.client import Client, ServiceError, transport
+from fingan.client import Client, ServiceError, ServiceUserError, sampling, transport
 from fingan.errors import DataError, UserError
 from fingan.generator import load
 from fingan.registry import Registry
@@ -259,6 +259,23 @@ def test_several_threads_share_a_client(client: Client, shop: Shop) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: client.table("tiny", 1200, offset=n * 1000), range(8)))
     assert [table.equals(rows(n * 1000, n * 1000 + 1200)) for n, table in enumerate(found)] == [True] * 8
+
+
+def test_a_service_that_gives_fewer_rows_at_a_time_is_asked_for_fewer(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "PART_ROWS", 5000)
+    with service(registry, limits={"rows": 1300}) as found:
+        read = Client(found.url, OWN_TOKEN).table("tiny", 6000, seed=4)
+    assert read.equals(load(Registry(registry).fetch("tiny")).sample(6000, seed=4))
+
+
+@pytest.mark.parametrize("code", ["too_many_rows", "too_many_bytes"])
+def test_a_service_that_gives_no_row_is_not_asked_for_ever(client: Client, shop: Shop, code: str) -> None:
+    shop.faults = deque([refusal(413, code=code)] * 20)
+    with pytest.raises(ServiceUserError, match="not now"):
+        client.table("tiny", 10)
+    assert [rows for _, _, rows in shop.places] == [10, 5, 2, 1]
 
 
 def test_wide_rows_are_asked_for_in_parts_that_the_service_gives(registry: Path) -> None:
