@@ -32,7 +32,7 @@ import pyarrow as pa
 
 from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import redact
-from fingan.errors import FinganError, InUse
+from fingan.errors import ConditionError, FinganError, InUse
 from fingan.service.folder import Folder, below
 from fingan.service.problems import Refused
 from fingan.service.requests import JOB
@@ -180,16 +180,15 @@ class JobBook:
             try:
                 queued: Json = {"status": "queued", **dict.fromkeys(COUNTS, 0)}
                 write_status(self._folder, job, self._clock(), **queued)
+                work = Work(self._folder, job, self._clock)
                 # Last: from now on there is such a job, whatever becomes of this process.
                 self._folder.write(dumped(entry), job, _JOB)
             except (OSError, pa.ArrowException) as error:
                 log.error("a job cannot be written down", exc_info=error)
                 raise Refused(503, "no_place", "no job can be written down; ask later", 60) from error
-            self._submit(job, Work(self._folder, job, self._clock), entry["wanted"])
-        found = self._status(job, caller)
-        if found is None:
-            raise Refused(503, "job_lost", "the job's folder cannot be read; start it again", 10)
-        return found
+            self._submit(job, work, entry["wanted"])
+        # Not read back: a job whose status cannot be read now runs all the same.
+        return self._told(job, entry, queued)
 
     def _submit(self, job: str, work: Work, wanted: Json) -> None:
         self._own[job] = work
@@ -244,10 +243,9 @@ class JobBook:
             work.release()
         except FinganError as error:
             log.error("job %s failed", job, exc_info=error)
-            # The texts of refusals are made for callers; others may name places of the server.
-            told = (
-                str(error) if isinstance(error, Refused) else f"{type(error).__name__}; see the service's log"
-            )
+            # These texts are made for callers; others may name places of the server.
+            is_for_callers = isinstance(error, Refused | ConditionError)
+            told = str(error) if is_for_callers else f"{type(error).__name__}; see the service's log"
             work.write(status="failed", problem=told)
         except Exception as error:
             log.exception("job %s failed", job)
@@ -280,7 +278,10 @@ class JobBook:
         entry = self._entry(job) if _ID.fullmatch(job) else None
         if entry is None or (caller is not None and entry["caller"] != caller):
             return None
-        status = read_status(self._folder, job)
+        return self._told(job, entry, read_status(self._folder, job))
+
+    def _told(self, job: str, entry: Json, status: Json) -> Json:
+        """Return what a caller is told of a job."""
         return {
             "id": job,
             "model": entry["wanted"]["model"],

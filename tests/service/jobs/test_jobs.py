@@ -13,10 +13,11 @@ import pytest
 
 from fingan.config import LimitsConfig, ServiceConfig
 from fingan.data.location import Location
-from fingan.errors import DataError
+from fingan.errors import ConditionError, DataError
 from fingan.service import folder, jobs, work
 from fingan.service.jobs import ALIVE_SECONDS, JobBook
 from fingan.service.problems import Refused
+from fingan.types import Json
 from tests.service.jobs.bucket import Bucket
 from tests.service.jobs.desk import (
     BOTH,
@@ -219,6 +220,32 @@ def test_a_refusal_is_told_in_full(desk: Desk) -> None:
     book = desk.book()
     desk.writer.error = Refused(503, "model_broken", "version 1 is damaged")
     assert until(book, start(book), "failed")["problem"] == "version 1 is damaged"
+
+
+def test_a_condition_that_no_row_meets_is_told_in_full(desk: Desk) -> None:
+    book = desk.book()
+    desk.writer.error = ConditionError("where: no row has city 'Bonn' and label 'bad'; give one of them")
+    assert until(book, start(book), "failed")["problem"] == str(desk.writer.error)
+
+
+def test_a_job_that_runs_is_told_whether_or_not_it_can_be_read_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = desk.book()
+    read = book._folder.read_object
+
+    def unreadable(*names: str) -> Json | None:
+        if desk.file(names[0], "_job.json").exists():
+            raise OSError("network")
+        return read(*names)
+
+    desk.writer.open.clear()
+    with monkeypatch.context() as failing:
+        failing.setattr(book._folder, "read_object", unreadable)
+        begun = asyncio.run(book.start(WANTED, "anna"))
+    desk.writer.open.set()
+    assert (begun["status"], begun["rows"], begun["model"]) == ("queued", 300, "tiny:1")
+    assert until(book, begun["id"], "done")["created"] == begun["created"]
 
 
 def test_the_next_job_runs_after_one_that_failed(desk: Desk) -> None:
