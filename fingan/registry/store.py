@@ -6,7 +6,8 @@ import re
 import shutil
 import tempfile
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,26 @@ class Registry:
                 for name, data in files.items():
                     write_new(temporary / name, data)
         return copy
+
+    @contextmanager
+    def lent(self, ref: Ref | str) -> Iterator[Path]:
+        """Give what `fetch` does while inside, for those who load many versions: a copy is gone afterwards.
+
+        Raises:
+            BundleError: the bundle is not sound, or cannot be read.
+        """
+        ref = self._ref(ref)
+        if self._copies is None:
+            yield self.fetch(ref)
+            return
+        _, files = self._verified(ref)
+        with ExitStack() as copies:
+            with explained(f"copy {ref}"):
+                # of its own: others who load the same may be done earlier
+                copy = Path(copies.enter_context(tempfile.TemporaryDirectory(dir=self._copies)))
+                for name, data in files.items():
+                    write_new(copy / name, data)
+            yield copy
 
     def verify(self, ref: Ref | str) -> Manifest:
         """Read and check every byte of a version where it is stored; return its manifest.

@@ -154,11 +154,12 @@ def load_served(registry: Registry, reference: str, device: str = "cpu") -> Serv
         BundleError: it is damaged.
     """
     ref = registry.resolve(reference)
-    folder = registry.fetch(ref)
-    bundle = read_bundle(folder)
-    card = bundle.documents.get("MODEL_CARD.md")
-    text = card if isinstance(card, str) else ""
-    return Served(ref.name, ref.version, bundle.manifest, load(folder, device), text)
+    # Nothing of a loaded version stays in its files.
+    with registry.lent(ref) as folder:
+        bundle = read_bundle(folder)
+        card = bundle.documents.get("MODEL_CARD.md")
+        text = card if isinstance(card, str) else ""
+        return Served(ref.name, ref.version, bundle.manifest, load(folder, device), text)
 
 
 class Sampler:

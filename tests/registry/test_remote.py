@@ -207,6 +207,16 @@ class TestFetch:
         gc.collect()
         assert not first.exists()
 
+    def test_of_what_is_lent_nothing_stays(self, bucket: Bucket, bundle: Path) -> None:
+        registry = bucket.registry()
+        registry.publish("demo", bundle)
+        with registry.lent("demo") as first, registry.lent("demo:1") as second:
+            assert first != second, "whoever is done earlier takes nothing from the other"
+            for copy in (first, second):
+                assert read_bundle(copy).manifest == read_bundle(bundle).manifest
+        assert not first.exists()
+        assert not second.exists()
+
     def test_from_several_threads(self, bucket: Bucket, bundle: Path) -> None:
         registry = bucket.registry()
         registry.publish("demo", bundle)

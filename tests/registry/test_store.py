@@ -69,6 +69,9 @@ class TestPublishAndFetch:
         assert read_bundle(fetched).manifest == read_bundle(bundle).manifest
         assert read_bundle(fetched).documents == DOCUMENTS
         assert registry.fetch(Ref("demo", 1)) == fetched
+        with registry.lent("demo") as lent:
+            assert read_bundle(lent).manifest == read_bundle(bundle).manifest
+        assert read_bundle(registry.fetch("demo")).documents == DOCUMENTS, "what is stored stays"
         assert registry.verify("demo:1") == read_bundle(bundle).manifest
 
     def test_more_than_nine_versions_sort_as_numbers(self, registry: Registry, bundle: Path) -> None:
