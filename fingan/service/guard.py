@@ -52,6 +52,7 @@ HEADERS = {
 }
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _LOCAL_HOST = re.compile(rb"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_DIGITS = 20
 log = logging.getLogger(__name__)
 audit_log = logging.getLogger(LOGGER)
 
@@ -187,7 +188,7 @@ class _Body:
         self._receive, self._most, self._come = receive, most, 0
         self._done = False
         self._until: float | None = None
-        if announced is not None and (not announced.isdigit() or int(announced) > most):
+        if announced is not None and not _is_at_most(announced, most):
             raise self._too_large()
 
     def _too_large(self) -> Refused:
@@ -211,6 +212,11 @@ class _Body:
             if self._come > self._most:
                 raise self._too_large()
         return message
+
+
+def _is_at_most(announced: bytes, most: int) -> bool:
+    """Tell whether a length is a number that is not too large; Python reads none of many digits."""
+    return announced.isdigit() and len(announced) <= _DIGITS and int(announced) <= most
 
 
 def _check_head(scope: Scope) -> None:

@@ -18,6 +18,9 @@ from fingan.errors import (
     StorageError,
 )
 
+DETAIL_LENGTH = 4000
+"""Of a text, which may repeat what a caller wrote; of a longer one both ends are told."""
+
 MEDIA_TYPE = "application/problem+json"
 
 _TITLES = {
@@ -95,7 +98,7 @@ def problem(refused: Refused, headers: Mapping[str, str] | None = None) -> Respo
         "type": "about:blank",
         "title": _TITLES.get(refused.status, "Error"),
         "status": refused.status,
-        "detail": refused.detail,
+        "detail": _shortened(refused.detail),
         "code": refused.code,
     }
     more = dict(headers or {})
@@ -106,3 +109,9 @@ def problem(refused: Refused, headers: Mapping[str, str] | None = None) -> Respo
     # Texts may repeat what a caller wrote, also half a surrogate pair, which is no UTF-8.
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return Response(content, refused.status, more, media_type=MEDIA_TYPE)
+
+
+def _shortened(detail: str) -> str:
+    if len(detail) <= DETAIL_LENGTH:
+        return detail
+    return f"{detail[: DETAIL_LENGTH // 2]} … {detail[-DETAIL_LENGTH // 2 :]}"

@@ -280,3 +280,9 @@ def test_large_bodies_are_refused(running: Service) -> None:
 
     answer = running.ask("POST", "/v1/models/tiny/samples", data=chunks())
     assert answer.status_code == 413
+
+
+def test_what_a_caller_wrote_is_not_told_back_at_length(running: Service) -> None:
+    refused = running.rows("tiny", where={"label": "y" * 9000})
+    assert refused.status_code == 422
+    assert len(refused.content) < 5000

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
-from fingan.config import ServiceConfig
+from fingan.config import LimitsConfig, ServiceConfig
 from fingan.registry import Registry
 from fingan.service.app import create_app
-from fingan.service.guard import SLICE_BYTES, Record, _Answer
+from fingan.service.guard import SLICE_BYTES, Guard, Record, _Answer
 from fingan.service.sampler import Sampler
 from fingan.service.telemetry import Prometheus
 from fingan.service.workbench import Workbench
@@ -133,3 +133,27 @@ def _told(url: str, host: str) -> str:
 
 def test_with_tokens_any_name_of_the_service_will_do(running: Service) -> None:
     assert running.ask("GET", "/v1/models", headers={"Host": "fingan.example.com"}).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 19, "1048577", "-1", "x"])
+def test_a_body_that_is_announced_too_long_is_refused_before_it_comes(length: str) -> None:
+    """Python itself reads no number of more than 4,300 digits."""
+
+    async def test() -> None:
+        came: list[Message] = []
+
+        async def receive() -> Message:
+            raise AssertionError("nobody waits for the body")
+
+        async def send(message: Message) -> None:
+            came.append(message)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise AssertionError("it is not even begun")
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/jobs", "query_string": b""}
+        scope["headers"] = [(b"content-length", length.encode())]
+        await Guard(app, None, LimitsConfig(), Prometheus())(scope, receive, send)
+        assert came[0]["status"] == 413
+
+    asyncio.run(test())
