@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -101,6 +103,18 @@ def _timeouts(compute: ComputeConfig) -> dict[str, str]:
 
 
 @contextmanager
+def _terminated_as_before() -> Iterator[None]:
+    """Keep this process's own answer to SIGTERM, which `ray.init` replaces by an exit on the spot."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        own = before not in (None, signal.SIG_DFL)
+        if own and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def ray_session(
     compute: ComputeConfig,
     address: Address | None = None,
@@ -152,7 +166,8 @@ def join(address: Address) -> None:
     """
     address.knock()
     try:
-        ray.init(address=address.text, log_to_driver=False, logging_level=logging.ERROR)
+        with _terminated_as_before():
+            ray.init(address=address.text, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
         raise ConfigError(f"no Ray answers at {address.text!r}: {error}") from error
 
@@ -167,14 +182,15 @@ def _dashboard_url() -> str | None:
 
 def _start(compute: ComputeConfig, gpus: float) -> None:
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, compute.workers),
-            num_gpus=None if gpus else 0,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _terminated_as_before():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, compute.workers),
+                num_gpus=None if gpus else 0,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (OSError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
         remedy = "train in this process with --workers 0, or see Ray's logs"
         raise FinganError(f"Ray does not start on this machine: {error}; {remedy}") from error

@@ -77,6 +77,11 @@ def shorten(place: Path, steps: int) -> None:
 def interrupt_and_check(process: subprocess.Popen[str]) -> dict:
     """Send Ctrl-C to the whole group; return the one object that the command prints."""
     os.killpg(process.pid, signal.SIGINT)
+    return end_of(process)
+
+
+def end_of(process: subprocess.Popen[str]) -> dict:
+    """Wait for the end of an interrupted command; return the one object that it prints."""
     output, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
     assert "Traceback" not in error
@@ -116,6 +121,17 @@ def test_ctrl_c_with_ray_workers_stops_them_all_and_keeps_the_best(place):
     while time.monotonic() < deadline and any(p.is_running() for p in started):
         time.sleep(0.1)
     assert not [p for p in started if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_request_to_terminate_with_ray_workers_keeps_the_best_too(place):
+    words = ["train", "loans.parquet", "--target", "label", *ENDLESS, "--workers", "1", "--json"]
+    with command(*words) as process:
+        until(process, "step")
+        process.send_signal(signal.SIGTERM)
+        result = end_of(process)
+    assert (result["version"], result["interrupted"]) == (1, True)
 
 
 def test_ctrl_c_before_any_work_leaves_nothing(place):
