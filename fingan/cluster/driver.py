@@ -168,6 +168,7 @@ class _Job:
         return self.root / ".rows" / self.name
 
     def _train_in(self, folder: RunFolder, prepared: Prepared, lease: Lease) -> Trained:
+        driver: str | None = None
         try:
             driver = folder.renew()
             asked = self._run(prepared, folder, driver, lease)
@@ -179,16 +180,20 @@ class _Job:
             generator, asked = self._finish(prepared, result, folder, driver, lease, asked)
             version = _publish(generator, self.store, self.name)
         except BaseException as error:
-            folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", driver)
             raise
         # Asked after training, it has cut short nothing but the networks of rare classes.
         stopped = result.reason == "interrupted" or (asked and bool(prepared.rare))
+        if folder.is_driven_by(driver):
+            self._close(folder, version, stopped)
+        return Trained(self.name, version, generator, asked or stopped, folder.path)
+
+    def _close(self, folder: RunFolder, version: int, stopped: bool) -> None:
         folder.note(status="interrupted" if stopped else "finished", version=version)
         if not stopped:
             folder.clear_state()
             shutil.rmtree(self._rows, ignore_errors=True)
             remove_empty(self._rows.parent)
-        return Trained(self.name, version, generator, asked or stopped, folder.path)
 
     def _run(self, prepared: Prepared, folder: RunFolder, driver: str, lease: Lease) -> bool:
         """Train, following the progress; return whether the user interrupted."""

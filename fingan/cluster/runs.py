@@ -150,11 +150,26 @@ class RunFolder:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def abandon(self, status: str) -> None:
+    def is_driven_by(self, driver: str) -> bool:
+        """Whether no other driver took the run over; so, too, where its word cannot be read.
+
+        Args:
+            driver: word of the one that asks.
+        """
+        return self.driver() in ("", driver)
+
+    def abandon(self, status: str, driver: str | None = None) -> None:
         """Note why the run ended early; remove it when there is nothing to resume.
 
         Never raises for a full disk, so that the cause of the end is what the user sees.
+
+        Args:
+            status: why.
+            driver: word of the one that ends, as from `renew`: a run that another one has taken over
+                is left to it. None where there was no word yet.
         """
+        if driver is not None and not self.is_driven_by(driver):
+            return
         with suppress(OSError):
             if any(self.checkpoints.glob("step-*")):
                 self.note(status=status)

@@ -240,6 +240,40 @@ def test_a_run_whose_lease_was_taken_publishes_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "m").exists()
 
 
+def test_a_run_that_was_taken_over_is_left_to_its_new_driver(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    words = []
+
+    def another_goes_on(update: object) -> None:
+        if not words:
+            path = runs_root(tmp_path) / "m" / "lease.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "holder": "another"}))
+            words.append(RunFolder.newest_unfinished(runs_root(tmp_path), "m").renew())
+
+    with pytest.raises(FinganError, match="took over|taken over"):
+        cluster.train(
+            arrow(), config(*LONG, "checkpoint.every_steps=100000"), tmp_path, "m", on_update=another_goes_on
+        )
+    folder = RunFolder.newest_unfinished(runs_root(tmp_path), "m")
+    assert [folder.driver()] == words
+    assert folder.read()["status"] == "running"
+
+
+def test_who_published_a_run_that_was_taken_over_leaves_its_folder_alone(tmp_path, monkeypatch):
+    publish, words = driver._publish, []
+
+    def taken_over_meanwhile(*given: object) -> int:
+        words.append(RunFolder.newest_unfinished(runs_root(tmp_path), "m").renew())
+        return publish(*given)
+
+    monkeypatch.setattr(driver, "_publish", taken_over_meanwhile)
+    trained = cluster.train(arrow(), config(), tmp_path, "m")
+    folder = RunFolder(trained.folder)
+    assert [folder.driver()] == words
+    assert folder.read()["status"] == "running"
+    assert folder.load_result().steps == 40
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

@@ -118,6 +118,19 @@ def test_an_abandoned_run_stays_only_if_it_can_be_resumed(tmp_path):
     assert [path.name for path in root.iterdir()] == ["m"]
 
 
+@pytest.mark.parametrize("resumable", [False, True])
+def test_a_run_that_another_driver_took_over_is_left_to_it(folder, resumable):
+    first = folder.renew()
+    if resumable:
+        (folder.checkpoints / "step-000000020").mkdir(parents=True)
+    second = RunFolder(folder.path).renew()
+    folder.abandon("failed", first)
+    assert folder.read()["status"] == "running"
+    folder.abandon("failed", second)
+    assert folder.path.exists() is resumable
+    assert not resumable or folder.read()["status"] == "failed"
+
+
 def test_a_note_of_an_error_is_passed_on_and_forgotten_at_the_next_start(folder):
     assert folder.error() == {}
     folder.save_error(OSError("full"))
