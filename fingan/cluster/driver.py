@@ -18,7 +18,7 @@ from fingan.cluster.following import InThread, follow
 from fingan.cluster.lease import Lease, leased
 from fingan.cluster.runs import RunFolder, going_on, read_updates, runs_root
 from fingan.cluster.session import Session, ray_session
-from fingan.cluster.tracking import Tracker, told, trackers
+from fingan.cluster.tracking import Tracker, told, tracked
 from fingan.cluster.trainer import build_trainer, fit, raise_known
 from fingan.cluster.worker import FolderHooks
 from fingan.config import ComputeConfig, Config, to_mapping
@@ -197,22 +197,25 @@ class _Job:
 
     def _run(self, prepared: Prepared, folder: RunFolder, driver: str, lease: Lease) -> bool:
         """Train, following the progress; return whether the user interrupted."""
+        if prepared.config.compute.workers:
+            self.say("starting Ray")
+            self.ray.session()
+        # Before the work begins: nothing between its beginning and its being followed may fail.
+        with tracked(folder, self.name) as listening:
+            progress = _Progress(folder, lease, self.on_update, listening)
+            work = self._begin(prepared, folder, driver)
+            interrupted = follow(work, progress, self._stopper(folder, driver))
+            raise_known(folder.error())
+            work.value()
+        return interrupted
+
+    def _begin(self, prepared: Prepared, folder: RunFolder, driver: str) -> InThread:
         if prepared.config.compute.workers == 0:
             self.say("training")
-            work = _run_here(prepared, folder, driver)
-        else:
-            self.say("starting Ray")
-            local = self.ray.session().own
-            trainer = build_trainer(prepared, folder, driver, local=local)
-            self.say("starting workers")
-            work = InThread(lambda: fit(trainer))
-        with ExitStack() as stack:
-            listening = [stack.enter_context(tracker) for tracker in trackers(folder, self.name)]
-            progress = _Progress(folder, lease, self.on_update, listening)
-            interrupted = follow(work, progress, self._stopper(folder, driver))
-        raise_known(folder.error())
-        work.value()
-        return interrupted
+            return _run_here(prepared, folder, driver)
+        trainer = build_trainer(prepared, folder, driver, local=self.ray.session().own)
+        self.say("starting workers")
+        return InThread(lambda: fit(trainer))
 
     def _finish(
         self,

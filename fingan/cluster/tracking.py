@@ -1,7 +1,8 @@
 """Where a run's progress goes besides its own file: Prometheus, TensorBoard, MLflow.
 
 Each is used where it is there: Prometheus through a Ray that is connected, TensorBoard where it
-is installed, MLflow where it is installed and `MLFLOW_TRACKING_URI` says where to.
+is installed, MLflow where it is installed and `MLFLOW_TRACKING_URI` says where to. What goes wrong
+with one of them, at whatever moment, is said and costs the tracker, not the run.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any, Protocol, Self
 
 from fingan.cluster.runs import RunFolder
@@ -43,6 +45,21 @@ def scalars(update: Update) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None}
 
 
+@contextmanager
+def tracked(folder: RunFolder, name: str) -> Iterator[list[Tracker]]:
+    """Give a tracker for everything that is there, and close them at the end.
+
+    Args:
+        folder: of the run.
+        name: of the model.
+    """
+    with ExitStack() as stack:
+        found = list(trackers(folder, name))
+        for tracker in found:
+            stack.push(partial(_close, tracker))
+        yield found
+
+
 def trackers(folder: RunFolder, name: str) -> Iterator[Tracker]:
     """Yield a tracker for everything that is there.
 
@@ -52,23 +69,31 @@ def trackers(folder: RunFolder, name: str) -> Iterator[Tracker]:
     """
     import ray
 
+    there: dict[str, Callable[[], Tracker]] = {}
     if ray.is_initialized():
-        yield PrometheusTracker(name)
+        there["Prometheus"] = lambda: PrometheusTracker(name)
     if importlib.util.find_spec("tensorboard") is not None:
-        yield TensorBoardTracker(folder)
+        there["TensorBoard"] = lambda: TensorBoardTracker(folder)
     if importlib.util.find_spec("mlflow") is not None and os.environ.get("MLFLOW_TRACKING_URI"):
+        there["MLflow"] = lambda: MlflowTracker(folder, name)
+    for kind, make in there.items():
         try:
-            yield MlflowTracker(folder, name)
+            tracker = make()
         except Exception as error:
-            # The tracking server's troubles must not end a training run.
-            log.warning("MLflow takes no run: %s", error)
+            log.warning("%s takes no run: %s", kind, error)
+        else:
+            yield tracker
+
+
+def _close(tracker: Tracker, *error: object) -> None:
+    try:
+        tracker.__exit__(*error)
+    except Exception as trouble:
+        log.warning("%s does not take the end of the run: %s", type(tracker).__name__, trouble)
 
 
 def told(tracker: Tracker, update: Update) -> bool:
-    """Pass a line of progress on; return whether the tracker took it.
-
-    A full disk or a server that is gone costs the tracker, not the run.
-    """
+    """Pass a line of progress on; return whether the tracker took it."""
     try:
         tracker.log(update)
     except Exception as error:

@@ -10,7 +10,7 @@ import pytest
 
 from fingan.cluster import tracking
 from fingan.cluster.runs import RunFolder
-from fingan.cluster.tracking import MlflowTracker, PrometheusTracker, scalars, told, trackers
+from fingan.cluster.tracking import MlflowTracker, PrometheusTracker, scalars, told, tracked, trackers
 from fingan.training import Update
 from tests.tiny import config
 
@@ -66,12 +66,13 @@ class FakeMlflow(types.ModuleType):
     def __init__(self, *, gone: bool = False) -> None:
         super().__init__("mlflow")
         self.calls: list[tuple[object, ...]] = []
+        self.gone = gone
         for name in ("set_experiment", "start_run", "log_params", "log_metrics", "end_run"):
-            setattr(self, name, self._noting(name, gone))
+            setattr(self, name, self._noting(name))
 
-    def _noting(self, name: str, gone: bool):
+    def _noting(self, name: str):
         def call(*words: object, **named: object) -> None:
-            if gone:
+            if self.gone:
                 raise ConnectionError("no server")
             self.calls.append((name, *words, *named.values()))
 
@@ -102,3 +103,31 @@ def test_an_mlflow_server_that_is_gone_costs_nothing(folder, monkeypatch, caplog
     with_mlflow(monkeypatch, FakeMlflow(gone=True))
     assert not [t for t in trackers(folder, "loans") if isinstance(t, MlflowTracker)]
     assert "MLflow takes no run: no server" in caplog.text
+
+
+def test_an_mlflow_server_that_goes_away_costs_the_tracker_only(folder, monkeypatch, caplog):
+    module = FakeMlflow()
+    with_mlflow(monkeypatch, module)
+    with tracked(folder, "loans") as found:
+        module.gone = True
+    assert "MlflowTracker" in [type(tracker).__name__ for tracker in found]
+    assert "MlflowTracker does not take the end of the run: no server" in caplog.text
+
+
+def test_a_run_that_fails_ends_as_failed_in_mlflow(folder, monkeypatch):
+    module = FakeMlflow()
+    with_mlflow(monkeypatch, module)
+    with pytest.raises(OSError, match="full"), tracked(folder, "loans"):
+        raise OSError(28, "full")
+    assert module.calls[-1] == ("end_run", "FAILED")
+
+
+def test_what_only_looks_like_tensorboard_costs_nothing(folder, monkeypatch, tmp_path, caplog):
+    """A folder of that name is importable, as a package without content, where its parent is."""
+    (tmp_path / "tensorboard").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    del sys.modules["tensorboard"]  # here, and again at the end
+    with tracked(folder, "loans") as found:
+        assert "TensorBoardTracker" not in [type(tracker).__name__ for tracker in found]
+    assert "TensorBoard takes no run" in caplog.text
