@@ -69,9 +69,9 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
     Checkpoints are fingan's own, in the run's folder, whole or absent; after a failure Ray
     starts the workers again and they continue from the newest valid one.
 
-    An error that every worker meets alike is returned. One that strikes a single worker is
-    noted in the folder and raised, because the others wait for this one: Ray stops them all,
-    and when it starts them again they find the note and end.
+    An error that every worker meets alike, while they train, is returned. One that may strike a
+    single worker is noted in the folder and raised, because the others wait for this one: Ray stops
+    them all, and when it starts them again they find the note and end.
 
     Returns:
         An empty object, or `error` and `message` of an error that a retry cannot mend.
@@ -83,11 +83,7 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
         return known
     rank = ray.train.get_context().get_world_rank()
     try:
-        run = _build(settings, folder)
-    except FinganError as error:
-        return {"error": type(error).__name__, "message": str(error)}
-    try:
-        result = run.train()
+        result = _build(settings, folder).train()
         if rank == 0:
             folder.save_result(result)
     except TrainingDiverged as error:

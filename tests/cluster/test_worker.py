@@ -60,9 +60,26 @@ def test_rank_0_saves_the_result_and_every_worker_has_one_thread(work, folder):
 
 def test_an_error_that_all_workers_meet_is_returned(work, folder):
     assert work(raising(TrainingDiverged("wild"))) == {"error": "TrainingDiverged", "message": "wild"}
-    found = work(None, build=raising(CheckpointCorrupt("torn")))
-    assert found == {"error": "CheckpointCorrupt", "message": "torn"}
     assert folder.error() == {}
+
+
+@pytest.mark.parametrize("error", [CheckpointCorrupt("torn"), DataError("no rows"), OSError(5, "gone")])
+def test_an_error_before_training_is_noted_and_raised_for_the_others_do_not_have_it(work, folder, error):
+    """Returned, it would leave the others waiting in the first exchange until that times out."""
+    with pytest.raises(type(error)):
+        work(None, build=raising(error), rank=1)
+    assert folder.error() == {"error": type(error).__name__, "message": str(error)}
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so_at_once(work, folder, monkeypatch):
+    build = worker._build
+    elsewhere = RunFolder(folder.path.parent / "not mounted")
+    with pytest.raises(FinganError, match=r"not mounted is not to be seen .*FINGAN_RUNS"):
+        work(None, build=lambda settings, _: build(settings, elsewhere), rank=1)
+    monkeypatch.setattr(worker, "RunFolder", lambda _: elsewhere)
+    with pytest.raises(FinganError, match="not to be seen"):
+        work(None, build=build, rank=1)
+    assert not elsewhere.path.exists()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "full"), DataError("odd")])
