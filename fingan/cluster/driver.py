@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from fingan.cluster.address import Address
 from fingan.cluster.following import InThread, follow
-from fingan.cluster.lease import Lease, leased
+from fingan.cluster.lease import Lease, is_held, leased
 from fingan.cluster.runs import RunFolder, going_on, read_updates, runs_root
 from fingan.cluster.session import Session, ray_session
 from fingan.cluster.tracking import Tracker, told, tracked
@@ -192,6 +192,11 @@ class _Job:
         folder.note(status="interrupted" if stopped else "finished", version=version)
         if not stopped:
             folder.clear_state()
+            self._remove_rows()
+
+    def _remove_rows(self) -> None:
+        """Remove the encoded rows, unless a search of this name, under a lease of its own, may read them."""
+        if not any(is_held(path) for path in self.root.glob(f".*/{self.name}/lease.json")):
             shutil.rmtree(self._rows, ignore_errors=True)
             remove_empty(self._rows.parent)
 

@@ -155,6 +155,14 @@ def leased(path: Path, run: str) -> Iterator[Lease]:
         remove_empty(*made)
 
 
+def is_held(path: Path) -> bool:
+    """Whether another process holds the lease in a file, or may: one that cannot be told dead at a look."""
+    claim = _Claim.read(path)
+    if claim is None:
+        return path.exists()
+    return not claim.is_gone() and (claim.machine, claim.pid) != (_machine(), os.getpid())
+
+
 def _create(path: Path, claim: _Claim) -> bool:
     """Write a new lease; return whether there was none."""
     draft = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"

@@ -124,8 +124,8 @@ def _read(path: Path, first: int, last: int) -> EncodedTable:
             fields = [file.get_slice(field)[first:last] for field in _FIELDS]
     except (OSError, SafetensorError) as error:
         raise DataError(
-            f"cannot read the encoded rows in {path}: {error}; start the run again without --resume"
+            f"cannot read the encoded rows in {path}: {error}; start the run again with --resume"
         ) from error
     if any(len(field) != last - first for field in fields):
-        raise DataError(f"{path} holds fewer rows than it should; start the run again without --resume")
+        raise DataError(f"{path} holds fewer rows than it should; start the run again with --resume")
     return EncodedTable(*fields)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -65,8 +66,6 @@ def test_a_run_is_published_and_tells_its_stages(tmp_path):
 
 
 def test_the_name_comes_from_the_file_and_is_checked(tmp_path):
-    import pyarrow.parquet as pq
-
     pq.write_table(arrow(), tmp_path / "My Loans.parquet")
     assert cluster.train(tmp_path / "My Loans.parquet", config(), tmp_path).name == "my-loans"
     with pytest.raises(ConfigError, match="name"):
@@ -169,6 +168,19 @@ def test_ctrl_c_when_training_is_over_publishes_the_whole(tmp_path, monkeypatch)
     trained = cluster.train(arrow(), config(), tmp_path, "m", on_stage=ctrl_c_while_finishing(monkeypatch))
     assert (trained.version, trained.interrupted) == (1, True)
     assert run_of(tmp_path)[1]["status"] == "finished"
+
+
+@pytest.mark.parametrize("searching", [False, True])
+def test_encoded_rows_stay_for_a_live_search_of_the_name_and_go_without(tmp_path, searching):
+    pq.write_table(arrow(), tmp_path / "loans.parquet", row_group_size=500)
+    registry, claim = tmp_path / "models", {"holder": "h", "run": "m", "machine": "far", "pid": 1, "born": "1"}
+    if searching:
+        place = runs_root(registry) / ".searches" / "m"
+        place.mkdir(parents=True)
+        (place / "lease.json").write_text(json.dumps(claim))
+    streamed = config("data.in_memory=0")
+    assert cluster.train(tmp_path / "loans.parquet", streamed, registry, "m").version == 1
+    assert (runs_root(registry) / ".rows").exists() is searching
 
 
 def test_whoever_pressed_ctrl_c_while_training_leaves_with_the_next():

@@ -61,6 +61,18 @@ def test_a_live_holder_refuses_the_second_who_learns_where_it_is(path):
         pass
 
 
+def test_only_what_another_may_hold_counts_as_held(path):
+    assert not lease.is_held(path)
+    with leased(path, "m"):
+        assert not lease.is_held(path), "it is this process's own"
+    write(path)
+    assert lease.is_held(path)
+    write(path, machine=lease._machine(), pid=2**22 + 1)
+    assert not lease.is_held(path)
+    path.write_text("{torn")
+    assert lease.is_held(path)
+
+
 def test_the_lease_of_a_killed_process_of_this_machine_is_free_at_once(path):
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", HOLD, str(path)]

@@ -121,14 +121,14 @@ def test_a_file_that_is_not_whole_is_named_and_others_are_read(tmp_path: Path, c
     CUT[change](tmp_path / "rows-000005.safetensors")
     assert equal(table.read(0, 5), part(whole, 0, 5))
     wanted = f"cannot read the encoded rows in {tmp_path}/rows-000005.safetensors: "
-    with pytest.raises(DataError, match=f"{re.escape(wanted)}.*; start the run again without --resume"):
+    with pytest.raises(DataError, match=f"{re.escape(wanted)}.*; start the run again with --resume"):
         table.read(4, 6)
 
 
 def test_a_file_of_fewer_rows_is_named(tmp_path: Path) -> None:
     table = stored_as(tmp_path, encoded(10), [5, 5])
     write_block(tmp_path, "rows-000005.safetensors", encoded(3), 0)
-    with pytest.raises(DataError, match=r"rows-000005\.safetensors.*start the run again without --resume"):
+    with pytest.raises(DataError, match=r"rows-000005\.safetensors.*start the run again with --resume"):
         table.read(7, 10)
 
 
