@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from fingan.cluster.address import Address
 from fingan.cluster.following import InThread, follow
 from fingan.cluster.lease import Lease, is_held, leased
-from fingan.cluster.runs import RunFolder, going_on, read_updates, runs_root
+from fingan.cluster.runs import RunFolder, going_on, read_updates, runs_root, told_apart
 from fingan.cluster.session import Session, ray_session
 from fingan.cluster.tracking import Tracker, told, tracked
 from fingan.cluster.trainer import build_trainer, fit, raise_known
@@ -99,6 +99,7 @@ def train(
         name=name,
         store=Registry(registry),
         root=runs_root(registry),
+        registry=told_apart(registry),
         on_update=_ignore if on_update is None else on_update,
         say=_ignore if on_stage is None else on_stage,
         ray=_Ray(config.compute, None if address is None else Address(address), allow_open_dashboard),
@@ -139,6 +140,7 @@ class _Job:
     name: str
     store: Registry
     root: Path
+    registry: str | None
     on_update: OnUpdate
     say: OnStage
     ray: _Ray
@@ -146,7 +148,7 @@ class _Job:
 
     def train(self, source: object, config: Config, resume: bool, lease: Lease) -> Trained:
         """Prepare the data, find or make the run's folder, and train in it."""
-        folder = RunFolder.newest_unfinished(self.root, self.name) if resume else None
+        folder = RunFolder.newest_unfinished(self.root, self.name, self.registry) if resume else None
         if folder is not None:
             self.say(f"continuing the run in {folder.path} with its own configuration")
             config = going_on(to_mapping(folder.config()), config)
@@ -154,7 +156,7 @@ class _Job:
         prepared = prepare(source, config, self._rows, self.ray.each)
         facts = _facts(prepared)
         if folder is None:
-            folder = RunFolder.create(self.root, self.name, config, facts)
+            folder = RunFolder.create(self.root, self.name, config, facts, self.registry)
         elif folder.read().get("data") != facts:
             raise ConfigError(
                 f"the unfinished run of {self.name!r} was started on other data; "

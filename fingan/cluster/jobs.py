@@ -146,6 +146,23 @@ def _found_there(registry: str) -> str:
     )
 
 
+def _sent_along() -> dict[str, str]:
+    """Return the variables of this side that hold for a job, too.
+
+    Raises:
+        ConfigError: a folder for runs that ends with the job.
+    """
+    runs = os.environ.get(RUNS_VARIABLE)
+    if not runs:
+        return {}
+    if not Path(runs).is_absolute():
+        raise ConfigError(
+            f"{RUNS_VARIABLE}={runs!r} would lie in the job's directory, which ends with the job; "
+            "name an absolute path on storage that the cluster's nodes share, or unset it"
+        )
+    return {RUNS_VARIABLE: runs}
+
+
 def submit(
     arguments: Sequence[str],
     files: Mapping[str, Path | bytes],
@@ -167,19 +184,22 @@ def submit(
         allow_open_dashboard: accept a dashboard that asks for no token.
 
     Raises:
-        ConfigError: no dashboard answers there, it refuses our token, or it asks for none.
+        ConfigError: no dashboard answers there, it refuses our token, or it asks for none; or
+            `FINGAN_RUNS` is a relative path here.
         FinganError: the job did not run, or was lost from sight.
     """
+    variables = _sent_along()
     refuse_open_dashboard(place.text, allow_open_dashboard)
     client = _client(place)
     with tempfile.TemporaryDirectory(prefix="fingan-job-") as folder:
         _lay_out(Path(folder), files)
-        job = _hand_in(client, shlex.join(["python", "-m", "fingan", *arguments]), folder, place)
+        command = shlex.join(["python", "-m", "fingan", *arguments])
+        job = _hand_in(client, command, _environment(folder, variables), place)
     on_stage(f"job {job} at {place.text}")
     return _follow(client, job, on_output, on_stage)
 
 
-def _hand_in(client: Any, command: str, folder: str, place: Address) -> str:
+def _hand_in(client: Any, command: str, environment: Mapping[str, Any], place: Address) -> str:
     """Give a command to the cluster; return the job's number.
 
     A cluster that has only just started has no agent yet that takes jobs: it is waited for.
@@ -189,7 +209,7 @@ def _hand_in(client: Any, command: str, folder: str, place: Address) -> str:
         try:
             # A CPU of its own moves the driver to a node that has one: the head should not work.
             job: str = client.submit_job(
-                entrypoint=command, runtime_env=_environment(folder), entrypoint_num_cpus=1
+                entrypoint=command, runtime_env=environment, entrypoint_num_cpus=1
             )
         except (RuntimeError, ValueError, OSError) as error:
             if _NO_AGENT in str(error) and time.monotonic() < limit:
@@ -242,7 +262,7 @@ def _lay_out(folder: Path, files: Mapping[str, Path | bytes]) -> None:
             shutil.copyfile(content, target)
 
 
-def _environment(folder: str) -> dict[str, Any]:
+def _environment(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
     package = Path(fingan.__file__).parent
     return {
         "working_dir": folder,
@@ -252,7 +272,7 @@ def _environment(folder: str) -> dict[str, Any]:
         "env_vars": {
             "RAY_JOB_STOP_SIGNAL": "SIGINT",
             "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
-            **{name: os.environ[name] for name in (RUNS_VARIABLE,) if name in os.environ},
+            **variables,
         },
     }
 

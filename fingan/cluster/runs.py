@@ -1,6 +1,7 @@
 """Runs on disk: what was asked for, how it goes, what it left.
 
-    <registry>/.runs/<name>/<run>/run.json          configuration, data, status, version
+    <registry>/.runs/<name>/<run>/run.json          configuration, data, registry, status, version
+                                  schema.yaml       the edited schema, where one was given
                                   progress.jsonl    one line per update
                                   checkpoints/      state of the training, while it is unfinished
                                   result/           best weights and summary, until they are published
@@ -32,6 +33,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fingan.config import Config, from_mapping, to_mapping
+from fingan.data.location import redact
 from fingan.errors import CheckpointCorrupt, NotFound
 from fingan.files import atomic_directory, atomic_write_bytes, remove_empty
 from fingan.registry import is_url
@@ -53,6 +55,17 @@ def runs_root(registry: str | Path) -> Path:
     return Path("runs").absolute() if is_url(text) else Path(text).absolute() / ".runs"
 
 
+def told_apart(registry: str | Path) -> str | None:
+    """Return what tells the runs of a registry from those of others; None where `runs_root` is its own.
+
+    Without what a URL may hold of keys.
+    """
+    text = str(registry)
+    if is_url(text):
+        return redact(text).rstrip("/")
+    return str(Path(text).absolute()) if os.environ.get(RUNS_VARIABLE) else None
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run."""
@@ -60,39 +73,61 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, root: Path, name: str, config: Config, data: Json) -> RunFolder:
+    def create(
+        cls, root: Path, name: str, config: Config, data: Json, registry: str | None = None
+    ) -> RunFolder:
         """Make the folder of a new run.
 
         Args:
             root: as from `runs_root`.
             name: the model's name.
-            config: of the run.
+            config: of the run; the schema that it names is copied, for the original may go with a job.
             data: facts that identify the data, compared when resuming.
+            registry: as from `told_apart`.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
         folder = cls(root / name / f"{stamp}-{secrets.token_hex(3)}")
         folder.path.mkdir(parents=True)
         try:
-            folder.write({"status": "running", "config": to_mapping(_from_anywhere(config)), "data": data})
+            own = to_mapping(folder._with_schema(config))
+            folder.write({"status": "running", "config": own, "data": data, "registry": registry})
         except OSError:
             folder.abandon("failed")
             raise
         return folder
 
+    def _with_schema(self, config: Config) -> Config:
+        """Return the configuration with a copy of its schema, if it names one, in this folder."""
+        given = config.data.schema_path
+        if given is None:
+            return config
+        own = self.path / "schema.yaml"
+        shutil.copyfile(given, own)
+        return config.model_copy(update={"data": config.data.model_copy(update={"schema_path": str(own)})})
+
     @classmethod
-    def newest_unfinished(cls, root: Path, name: str) -> RunFolder:
+    def newest_unfinished(cls, root: Path, name: str, registry: str | None = None) -> RunFolder:
         """Return the newest run of `name` that has not finished.
+
+        Args:
+            root: as from `runs_root`.
+            name: the model's name.
+            registry: as from `told_apart`: runs of another one are passed over.
 
         Raises:
             NotFound: there is none.
         """
-        parent = root / name
-        folders = sorted(parent.iterdir(), reverse=True) if parent.is_dir() else []
-        for path in folders:
-            folder = cls(path)
-            if folder.read().get("status") in UNFINISHED:
-                return folder
-        raise NotFound(f"no unfinished run of {name!r} in {root}; train without --resume to start one")
+        parent, others = root / name, []
+        for path in sorted(parent.iterdir(), reverse=True) if parent.is_dir() else []:
+            values = cls(path).read()
+            if values.get("status") not in UNFINISHED:
+                continue
+            theirs = values.get("registry")
+            if registry is None or theirs in (None, registry):
+                return cls(path)
+            others.append(theirs)
+        told = f" for {registry}, only for {', '.join(sorted(set(others)))}" if others else ""
+        raise NotFound(f"no unfinished run of {name!r} in {root}{told}; train without --resume to start one")
 
     @property
     def checkpoints(self) -> Path:
@@ -236,15 +271,6 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("stop", "error.json", "driver"):
             (self.path / name).unlink(missing_ok=True)
-
-
-def _from_anywhere(config: Config) -> Config:
-    """Return the configuration for a process with another working directory, which may resume the run."""
-    schema = config.data.schema_path
-    if schema is None:
-        return config
-    data = config.data.model_copy(update={"schema_path": str(Path(schema).absolute())})
-    return config.model_copy(update={"data": data})
 
 
 def read_updates(path: Path, offset: int) -> tuple[list[Update], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from fingan.cluster.trainer import raise_known
 from fingan.cluster.worker import FolderHooks
 from fingan.errors import ConfigError, DataError, FinganError, NotFound, TrainingDiverged, UserError
 from fingan.fitting import finish
+from fingan.preparation import infer
 from fingan.registry import Registry
 from fingan.training import Run
 from tests.tiny import arrow, config, rare_table
@@ -173,7 +175,8 @@ def test_ctrl_c_when_training_is_over_publishes_the_whole(tmp_path, monkeypatch)
 @pytest.mark.parametrize("searching", [False, True])
 def test_encoded_rows_stay_for_a_live_search_of_the_name_and_go_without(tmp_path, searching):
     pq.write_table(arrow(), tmp_path / "loans.parquet", row_group_size=500)
-    registry, claim = tmp_path / "models", {"holder": "h", "run": "m", "machine": "far", "pid": 1, "born": "1"}
+    registry = tmp_path / "models"
+    claim = {"holder": "h", "run": "m", "machine": "far away", "pid": 1, "born": "1"}
     if searching:
         place = runs_root(registry) / ".searches" / "m"
         place.mkdir(parents=True)
@@ -204,6 +207,28 @@ def test_resume_refuses_other_data_and_takes_the_same_in_another_form(tmp_path):
     folder, _ = run_of(tmp_path)
     set_steps(folder, 1)
     assert cluster.train(arrow().to_pandas(), config(), tmp_path, "m", resume=True).version == 2
+
+
+def test_resume_does_not_need_the_schema_where_it_was(tmp_path):
+    """A job's own folder is deleted when the job is over."""
+    given = tmp_path / "job" / "schema.yaml"
+    given.parent.mkdir()
+    given.write_text(infer(arrow(), config())[0].to_yaml())
+    settings = config(*LONG, f"data.schema={given}")
+    cluster.train(arrow(), settings, tmp_path / "models", "m", on_update=CtrlC(1))
+    shutil.rmtree(given.parent)
+    folder, _ = run_of(tmp_path / "models")
+    set_steps(folder, 1)
+    assert cluster.train(arrow(), config(), tmp_path / "models", "m", resume=True).version == 2
+
+
+def test_resume_takes_no_run_of_another_registry(tmp_path, monkeypatch):
+    monkeypatch.setenv("FINGAN_RUNS", str(tmp_path / "runs"))
+    first = cluster.train(arrow(), config(*LONG), tmp_path / "team-a", "m", on_update=CtrlC(1))
+    with pytest.raises(NotFound, match="team-b, only for .*team-a"):
+        cluster.train(arrow(), config(), tmp_path / "team-b", "m", resume=True)
+    set_steps(RunFolder(first.folder), 1)
+    assert cluster.train(arrow(), config(), tmp_path / "team-a", "m", resume=True).folder == first.folder
 
 
 def test_resume_takes_the_newest_unfinished_run(tmp_path):

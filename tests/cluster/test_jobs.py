@@ -160,6 +160,14 @@ def test_data_that_stay_where_they_are(tmp_path, monkeypatch):
         TrainingJob("s3://bucket/x.parquet", plain, "models").command()
 
 
+def test_a_folder_of_runs_that_ends_with_the_job_is_refused(monkeypatch):
+    monkeypatch.setenv("FINGAN_RUNS", "my-runs")
+    with pytest.raises(ConfigError, match="FINGAN_RUNS='my-runs' .*absolute path.* unset"):
+        submit(["models", "list"], {}, Address("http://127.0.0.1:9"), print, print)
+    monkeypatch.setenv("FINGAN_RUNS", "/shared/runs")
+    assert jobs._environment("x", jobs._sent_along())["env_vars"]["FINGAN_RUNS"] == "/shared/runs"
+
+
 def test_where_no_dashboard_answers(tmp_path):
     with pytest.raises(ConfigError, match=r"no dashboard takes jobs at http://127.0.0.1:9"):
         submit(["models", "list"], {}, Address("http://127.0.0.1:9"), print, print)

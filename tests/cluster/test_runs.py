@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fingan.cluster.runs import RunFolder, read_updates, runs_root
+from fingan.cluster.runs import RunFolder, read_updates, runs_root, told_apart
 from fingan.errors import CheckpointCorrupt, NotFound
 from fingan.training import TrainResult, Update
 from tests.tiny import config
@@ -37,13 +37,6 @@ def test_a_new_run_knows_its_configuration_and_data(folder):
     assert folder.read()["status"] == "running"
 
 
-def test_a_run_finds_its_schema_from_any_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for given in ("own.yaml", str(tmp_path / "own.yaml")):
-        folder = RunFolder.create(tmp_path / "runs", "m", config(f"data.schema={given}"), {})
-        assert folder.config() == config(f"data.schema={tmp_path / 'own.yaml'}")
-
-
 def test_runs_never_share_a_folder_and_sort_by_time(tmp_path):
     made = [RunFolder.create(tmp_path, "m", config(), {}).path for _ in range(20)]
     assert sorted(made) == made
@@ -68,6 +61,37 @@ def test_starts_are_counted(folder):
 def test_runs_may_be_kept_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("FINGAN_RUNS", str(tmp_path / "shared"))
     assert runs_root("s3://bucket/models") == runs_root("registry") == tmp_path / "shared"
+
+
+def test_registries_that_keep_their_runs_together_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert told_apart("s3://key:secret@bucket/models/?token=x") == "s3://bucket/models"
+    assert told_apart("models") is None, "its runs lie inside it, and move with it"
+    monkeypatch.setenv("FINGAN_RUNS", str(tmp_path / "shared"))
+    assert told_apart("models") == told_apart(tmp_path / "models") == str(tmp_path / "models")
+
+
+def test_a_run_is_resumed_for_its_own_registry(tmp_path):
+    ours = RunFolder.create(tmp_path, "m", config(), {}, "/team-a")
+    theirs = RunFolder.create(tmp_path, "m", config(), {}, "/team-b")
+    assert RunFolder.newest_unfinished(tmp_path, "m", "/team-a") == ours
+    assert RunFolder.newest_unfinished(tmp_path, "m", "/team-b") == theirs
+    with pytest.raises(NotFound, match=r"of 'm' in .* for /team-c, only for /team-a, /team-b; .*--resume"):
+        RunFolder.newest_unfinished(tmp_path, "m", "/team-c")
+    theirs.write({key: value for key, value in theirs.read().items() if key != "registry"})
+    assert RunFolder.newest_unfinished(tmp_path, "m", "/team-a") == theirs, "of a build that did not note it"
+
+
+def test_a_run_keeps_the_schema_that_it_was_given_from_any_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = Path("edited.yaml")
+    given.write_text("columns: []\n")
+    folder = RunFolder.create(tmp_path / "runs", "m", config(f"data.schema={given}"), {})
+    given.unlink()
+    monkeypatch.chdir("/")
+    kept = Path(folder.config().data.schema_path)
+    assert kept.parent == folder.path
+    assert kept.read_text() == "columns: []\n"
 
 
 def test_results_come_back(folder):
