@@ -208,9 +208,7 @@ def _hand_in(client: Any, command: str, environment: Mapping[str, Any], place: A
     while True:
         try:
             # A CPU of its own moves the driver to a node that has one: the head should not work.
-            job: str = client.submit_job(
-                entrypoint=command, runtime_env=environment, entrypoint_num_cpus=1
-            )
+            job: str = client.submit_job(entrypoint=command, runtime_env=environment, entrypoint_num_cpus=1)
         except (RuntimeError, ValueError, OSError) as error:
             if _NO_AGENT in str(error) and time.monotonic() < limit:
                 time.sleep(1.0)
@@ -316,6 +314,8 @@ def _json_object(line: str) -> Json | None:
 def _follow(
     client: Any, job: str, on_output: Callable[[str], None], on_stage: Callable[[str], None]
 ) -> Finished:
+    from ray.job_submission import JobStatus
+
     output = _Output(on_output)
 
     async def tail() -> None:
@@ -330,12 +330,18 @@ def _follow(
     follow(work, output.show, stop)
     try:
         work.value()
+        details = client.get_job_info(job)
     except Exception as error:
-        raise FinganError(f"lost sight of job {job}: {_first(error)}; see `ray job logs {job}`") from error
+        raise _lost(job, _first(error)) from error
     output.finish()
-    details = client.get_job_info(job)
     if details.driver_exit_code is not None:
         return Finished(job, int(details.driver_exit_code), output.last, output.told)
-    if str(details.status) == "STOPPED":
+    if details.status == JobStatus.STOPPED:
         return Finished(job, _INTERRUPTED, output.last, output.told)
+    if not details.status.is_terminal():
+        raise _lost(job, f"its output broke off, and it is {details.status}")
     raise FinganError(f"job {job} did not run: {details.message or details.status}")
+
+
+def _lost(job: str, reason: str) -> FinganError:
+    return FinganError(f"lost sight of job {job}: {reason}; see `ray job logs --follow {job}`")

@@ -18,6 +18,7 @@ import ray
 from fingan.cluster.address import Address
 from fingan.cluster.dashboard import refuse_open_dashboard
 from fingan.config import ComputeConfig
+from fingan.data.location import reason
 from fingan.errors import ConfigError, FinganError
 from fingan.ingest import Item, Result
 
@@ -50,7 +51,7 @@ class Session:
         """Apply a function to all items in Ray tasks of one CPU each; yield the results in their order.
 
         Raises:
-            FinganError: whatever the function raised first.
+            FinganError: whatever the function raised first, or that a task was lost again and again.
         """
         called: Any = ray.remote(num_cpus=1, max_retries=3)(_call)
         shared = ray.put(function)
@@ -59,10 +60,20 @@ class Session:
             try:
                 # Taken off first: Ray keeps a result for as long as someone refers to it.
                 yield ray.get(pending.popleft())
-            except ray.exceptions.RayTaskError as error:
+            except ray.exceptions.RayError as error:
                 for other in pending:
                     ray.cancel(other)
-                raise error.cause if isinstance(error.cause, FinganError | OSError) else error from None
+                raise _known(error) from None
+
+
+def _known(error: ray.exceptions.RayError) -> Exception:
+    """Return what a task raised, or what became of it, as an error of ours where it is one."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return error.cause if isinstance(error.cause, FinganError | OSError) else error
+    return FinganError(
+        f"a task on a part of the table was lost: {reason(error)}; give Ray fewer CPUs, so that fewer "
+        "tasks share a node's memory, or write smaller row groups"
+    )
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
@@ -191,7 +202,7 @@ def _start(compute: ComputeConfig, gpus: float) -> None:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (OSError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises this very class where its processes take too long
         remedy = "train in this process with --workers 0, or see Ray's logs"
         raise FinganError(f"Ray does not start on this machine: {error}; {remedy}") from error
 

@@ -225,7 +225,7 @@ def test_resume_does_not_need_the_schema_where_it_was(tmp_path):
 def test_resume_takes_no_run_of_another_registry(tmp_path, monkeypatch):
     monkeypatch.setenv("FINGAN_RUNS", str(tmp_path / "runs"))
     first = cluster.train(arrow(), config(*LONG), tmp_path / "team-a", "m", on_update=CtrlC(1))
-    with pytest.raises(NotFound, match="team-b, only for .*team-a"):
+    with pytest.raises(NotFound, match=r"team-b, only for .*team-a"):
         cluster.train(arrow(), config(), tmp_path / "team-b", "m", resume=True)
     set_steps(RunFolder(first.folder), 1)
     assert cluster.train(arrow(), config(), tmp_path / "team-a", "m", resume=True).folder == first.folder
@@ -287,7 +287,7 @@ def test_a_run_that_was_taken_over_is_left_to_its_new_driver(tmp_path, monkeypat
             path.write_text(json.dumps({**json.loads(path.read_text()), "holder": "another"}))
             words.append(RunFolder.newest_unfinished(runs_root(tmp_path), "m").renew())
 
-    with pytest.raises(FinganError, match="took over|taken over"):
+    with pytest.raises(FinganError, match=r"took over|taken over"):
         cluster.train(
             arrow(), config(*LONG, "checkpoint.every_steps=100000"), tmp_path, "m", on_update=another_goes_on
         )

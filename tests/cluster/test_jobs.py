@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from ray.job_submission import JobDetails, JobStatus, JobType
 
 from fingan.cli.app import run
 from fingan.cluster import jobs
 from fingan.cluster.address import Address
 from fingan.cluster.jobs import LARGEST_UPLOAD, Finished, TrainingJob, submit
 from fingan.config import from_mapping, load
-from fingan.errors import ConfigError
+from fingan.errors import ConfigError, FinganError
 from fingan.registry import Registry
 from tests.cluster.heads import REPOSITORY, Head, head
 from tests.tiny import FLAGS, arrow, config
@@ -162,10 +163,44 @@ def test_data_that_stay_where_they_are(tmp_path, monkeypatch):
 
 def test_a_folder_of_runs_that_ends_with_the_job_is_refused(monkeypatch):
     monkeypatch.setenv("FINGAN_RUNS", "my-runs")
-    with pytest.raises(ConfigError, match="FINGAN_RUNS='my-runs' .*absolute path.* unset"):
+    with pytest.raises(ConfigError, match=r"FINGAN_RUNS='my-runs' .*absolute path.* unset"):
         submit(["models", "list"], {}, Address("http://127.0.0.1:9"), print, print)
     monkeypatch.setenv("FINGAN_RUNS", "/shared/runs")
     assert jobs._environment("x", jobs._sent_along())["env_vars"]["FINGAN_RUNS"] == "/shared/runs"
+
+
+class Broken:
+    """A cluster from which a job's output breaks off, as when its dashboard restarts."""
+
+    def __init__(self, found: JobDetails | Exception) -> None:
+        self._found = found
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        yield "step 20\n"
+
+    def get_job_info(self, job: str) -> JobDetails:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+def details(status: JobStatus, **more: object) -> JobDetails:
+    return JobDetails(type=JobType.SUBMISSION, entrypoint="python -m fingan", status=status, **more)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (details(JobStatus.RUNNING, message="Job is currently running."), "lost sight of job j.* is RUNNING"),
+        (RuntimeError("Request failed with status code 500"), "lost sight of job j.*500; see `ray job logs"),
+        (details(JobStatus.FAILED, message="no node has so many CPUs"), "job j did not run: no node has"),
+    ],
+)
+def test_what_became_of_a_job_is_told_as_it_is(found, told):
+    lines: list[str] = []
+    with pytest.raises(FinganError, match=told):
+        jobs._follow(Broken(found), "j", lines.append, print)
+    assert lines == ["step 20"]
 
 
 def test_where_no_dashboard_answers(tmp_path):

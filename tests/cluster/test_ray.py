@@ -112,6 +112,17 @@ def test_errors_of_tasks_come_back_as_they_were():
         list(session.each(_refuse, [1, 2]))
 
 
+def _die(item: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_task_that_is_killed_again_and_again_is_an_error_with_a_remedy():
+    with ray_session(ComputeConfig()) as session, pytest.raises(FinganError, match=r"was lost: .*row groups"):
+        list(session.each(_die, [1, 2]))
+
+
 def test_gpus_that_are_not_there_are_refused(monkeypatch):
     from fingan.cluster import session
 

@@ -11,6 +11,7 @@ import pytest
 from fingan.cluster.address import Address
 from fingan.cluster.session import _start, join
 from fingan.config import ComputeConfig
+from fingan.errors import FinganError
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_ray_does_not_change_what_a_request_to_terminate_does(
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "torn")
     before = signal.signal(signal.SIGTERM, handler)
     try:
-        with pytest.raises(ValueError, match="Expecting value"):
+        with pytest.raises(FinganError, match="Expecting value"):
             connect(listening)
         assert signal.getsignal(signal.SIGTERM) is handler
     finally:
