@@ -135,9 +135,9 @@ def ray_session(
     """Give a Ray that can hold the configured workers, and leave it, or shut it down, at the end.
 
     A Ray that this process is connected to already is used as it is; one at `address` is joined.
-    Otherwise one is started on loopback, without dashboard, with at least as many logical CPUs
-    as workers: more workers than cores are slow, but correct. Only this process and its workers
-    know its token.
+    Otherwise one is started, without dashboard, with at least as many logical CPUs as workers:
+    more workers than cores are slow, but correct. It listens at this machine's address, for Ray puts
+    that in the place of loopback; only this process and its workers know its token.
 
     Args:
         compute: the workers.
