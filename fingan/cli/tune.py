@@ -169,12 +169,19 @@ def _tell(console: Console, tuned: Tuned, registry: str) -> None:
         "record": str(tuned.folder / "record.json"),
     }
     lines = [finalists_table(record)] if record.finalists else []
-    if tuned.version is None:
-        lines.append("stopped early; --resume goes on from here")
-    else:
-        lines.append(f"published {tuned.name}:{tuned.version} with the first of these settings")
+    lines.append(_outcome(tuned))
     lines.append(f"the report is {tuned.folder / 'search.html'}")
     console.result(values, "\n".join(lines))
+
+
+def _outcome(tuned: Tuned) -> str:
+    if tuned.version is None:
+        return "stopped early; --resume goes on from here"
+    published = f"published {tuned.name}:{tuned.version} with the first of these settings"
+    if not tuned.interrupted:
+        return published
+    more = "nothing was left to do" if tuned.record.status == "finished" else "--resume trains it to its end"
+    return f"{published}, interrupted; {more}"
 
 
 def register(app: typer.Typer) -> None:

@@ -67,6 +67,7 @@ def train(
     address: str | None = None,
     allow_open_dashboard: bool = False,
     facts: Json | None = None,
+    purpose: str | None = None,
 ) -> Trained:
     """Train a generator on `compute.workers` Ray Train workers and publish it.
 
@@ -86,6 +87,7 @@ def train(
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
         allow_open_dashboard: accept a Ray whose dashboard asks for no token.
         facts: what the published bundle tells besides, such as the search that chose the settings.
+        purpose: what the run is for; with one, `resume` continues no run for anything else.
 
     Raises:
         ConfigError, DataError: before any work, for what does not fit.
@@ -104,6 +106,7 @@ def train(
         say=_ignore if on_stage is None else on_stage,
         ray=_Ray(config.compute, None if address is None else Address(address), allow_open_dashboard),
         facts=facts or {},
+        purpose=purpose,
     )
     with job.ray, leased(job.root / name / "lease.json", name) as lease:
         return job.train(source, config, resume, lease)
@@ -145,10 +148,11 @@ class _Job:
     say: OnStage
     ray: _Ray
     facts: Json
+    purpose: str | None
 
     def train(self, source: object, config: Config, resume: bool, lease: Lease) -> Trained:
         """Prepare the data, find or make the run's folder, and train in it."""
-        folder = RunFolder.newest_unfinished(self.root, self.name, self.registry) if resume else None
+        folder = self._unfinished() if resume else None
         if folder is not None:
             self.say(f"continuing the run in {folder.path} with its own configuration")
             config = going_on(to_mapping(folder.config()), config)
@@ -156,13 +160,16 @@ class _Job:
         prepared = prepare(source, config, self._rows, self.ray.each)
         facts = _facts(prepared)
         if folder is None:
-            folder = RunFolder.create(self.root, self.name, config, facts, self.registry)
+            folder = RunFolder.create(self.root, self.name, config, facts, self.registry, self.purpose)
         elif folder.read().get("data") != facts:
             raise ConfigError(
                 f"the unfinished run of {self.name!r} was started on other data; "
                 "resume it with the same table"
             )
         return self._train_in(folder, prepared, lease)
+
+    def _unfinished(self) -> RunFolder:
+        return RunFolder.newest_unfinished(self.root, self.name, self.registry, self.purpose)
 
     @property
     def _rows(self) -> Path:

@@ -74,7 +74,13 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, root: Path, name: str, config: Config, data: Json, registry: str | None = None
+        cls,
+        root: Path,
+        name: str,
+        config: Config,
+        data: Json,
+        registry: str | None = None,
+        purpose: str | None = None,
     ) -> RunFolder:
         """Make the folder of a new run.
 
@@ -84,13 +90,14 @@ class RunFolder:
             config: of the run; the schema that it names is copied, for the original may go with a job.
             data: facts that identify the data, compared when resuming.
             registry: as from `told_apart`.
+            purpose: what it is for, such as the winner of a search; None for its own sake.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
         folder = cls(root / name / f"{stamp}-{secrets.token_hex(3)}")
         folder.path.mkdir(parents=True)
         try:
-            own = to_mapping(folder._with_schema(config))
-            folder.write({"status": "running", "config": own, "data": data, "registry": registry})
+            own = {"status": "running", "config": to_mapping(folder._with_schema(config)), "data": data}
+            folder.write({**own, "registry": registry, "purpose": purpose})
         except OSError:
             folder.abandon("failed")
             raise
@@ -106,13 +113,16 @@ class RunFolder:
         return config.model_copy(update={"data": config.data.model_copy(update={"schema_path": str(own)})})
 
     @classmethod
-    def newest_unfinished(cls, root: Path, name: str, registry: str | None = None) -> RunFolder:
+    def newest_unfinished(
+        cls, root: Path, name: str, registry: str | None = None, purpose: str | None = None
+    ) -> RunFolder:
         """Return the newest run of `name` that has not finished.
 
         Args:
             root: as from `runs_root`.
             name: the model's name.
             registry: as from `told_apart`: runs of another one are passed over.
+            purpose: runs for another one are passed over, too; None for any.
 
         Raises:
             NotFound: there is none.
@@ -120,7 +130,7 @@ class RunFolder:
         parent, others = root / name, []
         for path in sorted(parent.iterdir(), reverse=True) if parent.is_dir() else []:
             values = cls(path).read()
-            if values.get("status") not in UNFINISHED:
+            if values.get("status") not in UNFINISHED or purpose not in (None, values.get("purpose")):
                 continue
             theirs = values.get("registry")
             if registry is None or theirs in (None, registry):

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +17,6 @@ from safetensors import SafetensorError
 from fingan import cluster
 from fingan.cluster import driver, lease
 from fingan.cluster.following import InThread, follow
-from fingan.cluster.lease import Lease
 from fingan.cluster.runs import RunFolder, runs_root
 from fingan.cluster.trainer import raise_known
 from fingan.cluster.worker import FolderHooks
@@ -27,21 +25,10 @@ from fingan.fitting import finish
 from fingan.preparation import infer
 from fingan.registry import Registry
 from fingan.training import Run
+from tests.cluster.interrupts import CtrlC, ctrl_c_while_finishing
 from tests.tiny import arrow, config, rare_table
 
 LONG = ("training.steps=100000", "training.validations=1000", "checkpoint.every_steps=20")
-
-
-class CtrlC:
-    """Raises KeyboardInterrupt in the calling thread, as Ctrl-C does, at given calls."""
-
-    def __init__(self, *calls: int) -> None:
-        self._calls, self._seen = calls, 0
-
-    def __call__(self, update: object) -> None:
-        self._seen += 1
-        if self._seen in self._calls:
-            raise KeyboardInterrupt
 
 
 def run_of(registry: Path) -> tuple[RunFolder, dict]:
@@ -123,27 +110,6 @@ def test_a_second_ctrl_c_leaves_at_once_and_publishes_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         cluster.train(arrow(), config(*LONG), tmp_path, "m", on_update=CtrlC(1, 2))
     assert Registry(tmp_path).names() == []
-
-
-def ctrl_c_while_finishing(monkeypatch) -> Callable[[str], None]:
-    """Return what, told of stages, presses Ctrl-C when training is over; the rest begins afterwards."""
-    pressed = iter([False])
-
-    def heard(prepared, result, hooks):
-        while not hooks.should_stop():
-            time.sleep(0.01)
-        return finish(prepared, result, hooks)
-
-    def press(_: Lease) -> None:
-        if next(pressed, None) is False:
-            raise KeyboardInterrupt
-
-    def on_stage(stage: str) -> None:
-        if "calibrating" in stage:
-            monkeypatch.setattr(Lease, "check", press)
-
-    monkeypatch.setattr(driver, "finish", heard)
-    return on_stage
 
 
 def test_ctrl_c_while_rare_classes_train_publishes_without_them_and_resumes(tmp_path, monkeypatch):

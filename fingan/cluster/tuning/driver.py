@@ -30,9 +30,9 @@ class Tuned:
 
     Attributes:
         name: of the model.
-        version: the winner was published as; None where none was.
-        record: of the search.
-        interrupted: whether it was stopped before its end.
+        version: the winner was published as, perhaps before its training had ended; None where none was.
+        record: of the search; its status tells whether there is something left to resume.
+        interrupted: whether the user interrupted.
         folder: of the search, with record and page.
     """
 
@@ -86,6 +86,21 @@ def tune(
     )
     with leased(place(root, name) / "lease.json", name) as lease:
         return search.run(root, resume, first, lease)
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A winner in the registry.
+
+    Attributes:
+        version: it was published as.
+        interrupted: whether the user interrupted its training.
+        finished: whether that came to its end all the same.
+    """
+
+    version: int
+    interrupted: bool = False
+    finished: bool = True
 
 
 def space_of(config: Config) -> SearchSpace:
@@ -164,22 +179,21 @@ class _Search:
                 folder.note(status="interrupted")
                 return Tuned(self.name, None, record, True, folder.path)
             winner = work.winner()
-            version = self._publish(folder, space, prepared, winner, record)
+            published = self._publish(folder, space, prepared, winner, record)
         except BaseException as error:
             folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
-        if version is None:
-            folder.note(status="interrupted")
-            return Tuned(self.name, None, record, True, folder.path)
-        folder.note(status="finished", version=version)
-        record = work.note("finished")
-        folder.clear_state()
-        return Tuned(self.name, version, record, False, folder.path)
+        status = "finished" if published.finished else "interrupted"
+        folder.note(status=status, version=published.version)
+        record = work.note(status)
+        if published.finished:
+            folder.clear_state()
+        return Tuned(self.name, published.version, record, published.interrupted, folder.path)
 
     def _publish(
         self, folder: SearchFolder, space: SearchSpace, prepared: Prepared, winner: Finalist, record: Record
-    ) -> int | None:
-        """Publish the winner with the record of the search; None where its training was interrupted."""
+    ) -> _Published:
+        """Publish the winner with the record of the search."""
         facts = {"search": record.to_json()}
         if space.base.tune.winner == "best_run":
             self.listener.on_stage("publishing the winner's best run")
@@ -187,29 +201,31 @@ class _Search:
             best = min(runs, key=lambda trial: trial.score or 0.0)
             run = folder.trial("final", best.number, best.seed).run
             own = replace(prepared, config=run.config())
-            return publish_run(own, run, Registry(self.registry), self.name, facts)
+            return _Published(publish_run(own, run, Registry(self.registry), self.name, facts))
         self.listener.on_stage(f"training with the setting of trial {winner.number}")
-        begun = bool(folder.read().get("training"))
-        folder.note(training=True)
+        # Not every unfinished run of the name is this winner's.
+        purpose = f"search {folder.path.name}, trial {winner.number}"
         trained = train(
             self.source,
             space.config(winner.params),
             self.registry,
             self.name,
-            begun and _has_unfinished(runs_root(self.registry), self.name),
+            _has_unfinished(runs_root(self.registry), self.name, purpose),
             self.listener.on_update,
             self.listener.on_stage,
             self.address,
             self.allow_open,
             facts,
+            purpose,
         )
-        return None if trained.interrupted else trained.version
+        finished = RunFolder(trained.folder).read().get("status") == "finished"
+        return _Published(trained.version, trained.interrupted, finished)
 
 
-def _has_unfinished(root: Path, name: str) -> bool:
-    """Whether a run of a name was begun and not finished."""
+def _has_unfinished(root: Path, name: str, purpose: str) -> bool:
+    """Whether a run of a name was begun for this purpose and not finished."""
     try:
-        RunFolder.newest_unfinished(root, name)
+        RunFolder.newest_unfinished(root, name, purpose=purpose)
     except NotFound:
         return False
     return True
