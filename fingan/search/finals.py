@@ -1,7 +1,8 @@
 """Successive halving over seeds: which repetitions of which finalists are due.
 
 Karnin, Koren & Somekh, 2013, with seeds as the resource. A function of the trials that have ended,
-so a search that was interrupted goes on where it stood.
+so a search that was interrupted goes on where it stood. Where none of those that are left can be relied on,
+finalists that were dropped without failing come back, one after the other.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fingan.config import TuneConfig
-from fingan.search.ranking import Finalist, ranked
+from fingan.search.ranking import Finalist, ranked, reliable
 from fingan.search.record import ENDED, Trial
 
 BASE = 0
@@ -65,26 +66,42 @@ def due(numbers: Sequence[int], ended: Sequence[Trial], config: TuneConfig) -> l
     """
     known = {(trial.number, trial.seed) for trial in ended if trial.status in ENDED}
     alive = list(numbers)
+    sound: list[int] = []
+    dropped: list[int] = []
     for count in rounds(config.seeds):
         missing = [(n, s) for n in alive for s in range(count) if (n, s) not in known]
         if missing:
             return missing
-        alive = _survivors(alive, [t for t in ended if t.seed < count], config)
+        order = standing([t for t in ended if t.seed < count and t.number in alive], config)
+        sound, kept = _sound(order, config), _survivors(order)
+        # Who came further stands before the others. Judged as they were dropped, not by what came later:
+        # so the order in which repetitions end makes no difference.
+        dropped = [n for n in sound if n not in kept] + dropped
+        alive = [n for n in alive if n in kept]
+    while dropped and not sound:
+        number = dropped.pop(0)
+        missing = [(number, s) for s in range(config.seeds) if (number, s) not in known]
+        if missing:
+            return missing
+        sound = _sound(standing([t for t in ended if t.number == number], config), config)
     return []
 
 
-def _survivors(alive: Sequence[int], ended: Sequence[Trial], config: TuneConfig) -> list[int]:
+def _sound(order: Sequence[Finalist], config: TuneConfig) -> list[int]:
+    """Return the settings that can be relied on."""
+    return [finalist.number for finalist in order if reliable(finalist, config.max_failures)]
+
+
+def _survivors(order: Sequence[Finalist]) -> list[int]:
     """Return the better half of the settings, and the base."""
-    order = standing([t for t in ended if t.number in alive], config)
     rivals = [finalist.number for finalist in order if finalist.number != BASE]
-    kept = rivals[: max(1, (len(rivals) + 1) // 2)]
-    return [n for n in alive if n in kept or n == BASE]
+    return [BASE, *rivals[: max(1, (len(rivals) + 1) // 2)]]
 
 
 def standing(ended: Sequence[Trial], config: TuneConfig) -> list[Finalist]:
     """Return the finalists as they stand, best first.
 
-    Those with more seeds come first: who was dropped on the way cannot win.
+    Those with more seeds come first: who was dropped on the way, and did not come back, cannot win.
     """
     over = [trial for trial in ended if trial.status in ENDED]
     order = ranked(over, config.confidence, config.max_failures)
