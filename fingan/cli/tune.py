@@ -140,7 +140,7 @@ def _first(sources: Sequence[str], registry: str) -> list[dict[str, Scalar]]:
         if path.suffix == ".json" or path.is_file():
             found += read_settings(path)
             continue
-        record = Registry(registry).show(source)["metrics"].get("search")
+        record = (Registry(registry).show(source)["metrics"] or {}).get("search")
         if record is None:
             raise ConfigError(
                 f"--warm-start {source!r}: that model was not published by a search; name one that was, "

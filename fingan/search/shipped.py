@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,7 @@ from fingan.files import atomic_write_bytes
 from fingan.search.finals import BASE
 from fingan.search.record import Record
 from fingan.search.space import Params, SearchSpace
+from fingan.search.warm import check_keys, fitting
 from fingan.types import Json
 
 SETTINGS = Path(__file__).with_name("settings.json")
@@ -165,7 +166,13 @@ def nearest(shape: Shape, entries: Sequence[Entry], most: int | None = None) -> 
     return sorted(entries, key=lambda entry: distance(shape, entry.shape))[:most]
 
 
-def beginnings(space: SearchSpace, shape: Json, first: Sequence[Params]) -> list[Params]:
+def _ignore(_: str) -> None:
+    """Say nothing."""
+
+
+def beginnings(
+    space: SearchSpace, shape: Json, first: Sequence[Params], say: Callable[[str], object] = _ignore
+) -> list[Params]:
     """Return settings that a search begins with after the base's.
 
     Those that are given come first, then shipped ones for tables of a like shape, if `tune.shipped`:
@@ -174,13 +181,15 @@ def beginnings(space: SearchSpace, shape: Json, first: Sequence[Params]) -> list
     Args:
         space: what varies.
         shape: of the data, from `shape_of`.
-        first: settings of earlier searches that the user names.
+        first: settings of earlier searches that the user names; see `fitting`.
+        say: told of those that do not fit.
 
     Raises:
-        ConfigError: the shipped file is damaged.
+        ConfigError: the shipped file is damaged, or a setting has a key that cannot vary.
     """
     config = space.base.tune
-    found = [params for params in first if space.covers(params)]
+    check_keys(first)
+    found = fitting(first, space, say)
     if not config.shipped:
         return found
     known = [space.base_params(), *found]

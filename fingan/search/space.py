@@ -74,7 +74,7 @@ class SearchSpace:
             )
         space = cls(config, dict(axes))
         for key, axis in space.axes.items():
-            _check_key(key)
+            check_key(key)
             for value in (*_ends(axis), *_between(axis)):
                 _checked(space, key, value)
         return space
@@ -113,7 +113,13 @@ class SearchSpace:
 
     def base_params(self) -> Params:
         """Return the base configuration's own values of the keys that vary."""
-        return {key: _value(self.base, key) for key in self.axes}
+        return {key: self.base_value(key) for key in self.axes}
+
+    def base_value(self, key: str) -> Scalar:
+        """Return the base configuration's value of a key."""
+        section, _, name = key.partition(".")
+        value: Scalar = to_mapping(self.base)[section][name]
+        return value
 
     def covers(self, params: Mapping[str, Any]) -> bool:
         """Whether these are values of exactly the keys that vary, each on its axis."""
@@ -133,12 +139,6 @@ def on_axis(axis: Axis, value: object) -> bool:
     return axis.low <= value <= axis.high and (isinstance(value, int) or not axis.whole)
 
 
-def _value(config: Config, key: str) -> Scalar:
-    section, _, name = key.partition(".")
-    value: Scalar = to_mapping(config)[section][name]
-    return value
-
-
 def searchable() -> list[str]:
     """Return all keys that may vary."""
     values = to_mapping(Config())
@@ -146,14 +146,23 @@ def searchable() -> list[str]:
     return [key for key in keys if key not in FIXED] + list(SINGLE)
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str, place: str = "tune.space") -> None:
+    """Refuse a key that cannot vary.
+
+    Args:
+        key: such as `training.lr`.
+        place: where it stands, for the message.
+
+    Raises:
+        ConfigError: names the nearest that can.
+    """
     known = searchable()
     if key in known:
         return
     if key in FIXED:
-        raise ConfigError(f"tune.space: {key!r} says how long a trial is, not how it trains; leave it out")
+        raise ConfigError(f"{place}: {key!r} says how long a trial is, not how it trains; leave it out")
     hint = nearest(key, known) or f" Keys that may vary: {', '.join(known)}."
-    raise ConfigError(f"tune.space: {key!r} is no key that may vary.{hint}")
+    raise ConfigError(f"{place}: {key!r} is no key that may vary.{hint}")
 
 
 def _ends(axis: Axis) -> tuple[Scalar, ...]:

@@ -166,6 +166,18 @@ def test_settings_off_the_space_and_those_that_are_tried_anyway_take_no_place(sh
     assert beginnings(space(), SHAPE, [lr(0.05), lr(9.0)]) == [lr(0.05), lr(0.02), lr(0.03)]
 
 
+def test_given_settings_are_completed_and_told_of_where_they_do_not_fit(shipped):
+    shipped(0.02)
+    told: list[str] = []
+    assert beginnings(space(), SHAPE, [lr(0.05), lr(9.0), lr(0.001), lr(0.05)], told.append) == [
+        lr(0.05),
+        lr(0.02),
+    ]
+    assert len(told) == 1
+    with pytest.raises(ConfigError, match=r"'training\.lr'"):
+        beginnings(space(), SHAPE, [{"trainin.lrr": 0.001}])
+
+
 @pytest.mark.parametrize(("trials", "count"), [(1, 0), (3, 0), (4, 1), (7, 1), (8, 2), (12, 3), (100, MOST)])
 def test_at_most_a_quarter_of_the_trials_begin_with_shipped_settings(trials, count, shipped):
     shipped(0.02, 0.03, 0.04, 0.05, 0.06)

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from fingan.config import from_mapping
 from fingan.errors import ConfigError
-from fingan.search import Record, Trial, ranked, read_settings, settings_of, write_record
-from fingan.search.warm import MOST
+from fingan.search import Record, SearchSpace, Trial, ranked, read_settings, settings_of, write_record
+from fingan.search.warm import MOST, check_keys, fitting
 
 
 def lr(value: float) -> dict:
@@ -139,3 +140,69 @@ def test_a_file_that_is_no_json_is_refused_with_its_name(content, tmp_path):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read settings from .*none\.json"):
         read_settings(tmp_path / "none.json")
+
+
+BASE = {"training.lr": 0.001, "training.batch_size": 512, "network.width": 256}
+
+
+def space() -> SearchSpace:
+    axes = {
+        "training.lr": {"low": 0.0001, "high": 0.1, "log": True},
+        "training.batch_size": [256, 512],
+        "network.width": [128, 256],
+    }
+    found = SearchSpace.of(from_mapping({"tune": {"space": axes}}))
+    assert found.base_params() == BASE
+    return found
+
+
+def test_keys_that_are_left_out_have_the_bases_values():
+    told: list[str] = []
+    given = [lr(0.002), {"network.width": 128, "training.batch_size": 256}]
+    assert fitting(given, space(), told.append) == [
+        {**BASE, "training.lr": 0.002},
+        {**BASE, "network.width": 128, "training.batch_size": 256},
+    ]
+    assert not told
+
+
+def test_every_setting_is_taken_once_and_the_bases_not_at_all():
+    given = [{}, lr(0.002), BASE, {**BASE, "training.lr": 0.002}, lr(0.001), lr(0.003)]
+    assert [own["training.lr"] for own in fitting(given, space(), pytest.fail)] == [0.002, 0.003]
+
+
+def test_what_does_not_vary_may_stand_there_with_the_value_that_it_has_anyway():
+    given = [{**lr(0.002), "training.ema": from_mapping({}).training.ema}]
+    assert fitting(given, space(), pytest.fail) == [{**BASE, "training.lr": 0.002}]
+
+
+def test_settings_that_do_not_fit_are_left_out_and_told_of():
+    told: list[str] = []
+    given = [lr(7.0), {**lr(0.002), "training.ema": 0.5, "network.width": 129}, lr(0.003)]
+    assert fitting(given, space(), told.append) == [{**BASE, "training.lr": 0.003}]
+    first, second = told
+    assert first == (
+        "leaving out setting 0 to begin with: training.lr 7.0 is not within tune.space.training.lr"
+    )
+    assert second.startswith("leaving out setting 1 to begin with: network.width 129 is not within ")
+    assert second.endswith("; training.ema 0.5 is not 0.999, and tune.space does not vary it")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (
+            "trainin.lrr",
+            r"setting 1 to begin with: 'trainin\.lrr' is no key that may vary\. .*'training\.lr'\?",
+        ),
+        ("training.steps", r"setting 1 to begin with: 'training\.steps' says how long a trial is"),
+    ],
+)
+def test_a_key_that_cannot_vary_is_refused_with_the_nearest_that_can(key, message, tmp_path):
+    given = [lr(0.002), {key: 0.001}]
+    with pytest.raises(ConfigError, match=message):
+        check_keys(given)
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(given))
+    with pytest.raises(ConfigError, match=rf"settings\.json' holds no settings: {message}"):
+        read_settings(path)

@@ -22,6 +22,8 @@ from fingan.search import Finalist, Params, Record, SearchSpace
 from fingan.search.population import mutable
 from fingan.search.shape import shape_of
 from fingan.search.shipped import beginnings
+from fingan.search.warm import check_keys
+from fingan.types import Json
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def tune(
         registry: directory or URL to publish to.
         name: the model's name; the data file's stem otherwise.
         resume: continue the newest unfinished search of that name, with its own configuration; of
-            `config` only `compute` counts, but for its precision.
-        first: settings to begin with, as from earlier searches; shipped ones follow (`tune.shipped`).
+            `config` only `compute` counts, but for its precision, and a larger `tune.max_failures`.
+        first: settings to begin with, as from earlier searches; keys that one leaves out have the base's
+            values. Shipped ones follow (`tune.shipped`).
         listener: whom to tell.
         address: `auto` or `host:port` of a running Ray; None starts one on this machine.
         allow_open_dashboard: accept a Ray whose dashboard asks for no token.
@@ -80,6 +83,11 @@ def tune(
         FinganError: all trials failed, or none came through the finals.
     """
     name = check_name(data_name(source) if name is None else name)
+    if resume and first:
+        raise ConfigError(
+            "--resume goes on with the settings that the search began with; leave out --warm-start, "
+            "or begin a new search without --resume"
+        )
     root = runs_root(registry)
     search = _Search(
         source, config, registry, name, listener or Listener(), address, allow_open_dashboard, command
@@ -133,9 +141,10 @@ class _Search:
         if folder is not None:
             self.listener.on_stage(f"continuing the search in {folder.path} with its own configuration")
             known = folder.read()
-            config = going_on(known["config"], config)
+            config = going_on(_allowing(known["config"], config.tune.max_failures), config)
             first = known["first"]
         space = space_of(config)
+        check_keys(first)
         self.listener.on_stage("reading and encoding")
         prepared = prepare(self.source, config, root / ".rows" / self.name)
         _check(prepared)
@@ -143,7 +152,7 @@ class _Search:
         facts = {"rows": prepared.rows, "schema": prepared.schema.fingerprint()}
         if folder is None:
             shape = shape_of(prepared.schema, prepared.rows)
-            first = beginnings(space, shape, first)
+            first = beginnings(space, shape, first, self.listener.on_stage)
             asked = {"config": to_mapping(config), "first": first, "data": facts, "command": self.command}
             folder = SearchFolder.create(root, self.name, {**asked, "shape": shape})
         elif folder.read()["data"] != facts:
@@ -151,6 +160,8 @@ class _Search:
                 f"the unfinished search of {self.name!r} was started on other data; "
                 "resume it with the same table"
             )
+        else:
+            folder.note(config=to_mapping(config))
         return self._in(folder, space, prepared, first, lease)
 
     def _in(
@@ -220,6 +231,12 @@ class _Search:
         )
         finished = RunFolder(trained.folder).read().get("status") == "finished"
         return _Published(trained.version, trained.interrupted, finished)
+
+
+def _allowing(own: Json, failures: float) -> Json:
+    """Return a search's configuration with this share of failures allowed, if its own is not larger."""
+    tune = own["tune"]
+    return {**own, "tune": {**tune, "max_failures": max(tune["max_failures"], failures)}}
 
 
 def _has_unfinished(root: Path, name: str, purpose: str) -> bool:

@@ -202,7 +202,7 @@ class Work:
         if not reliable(best, self.space.base.tune.max_failures):
             raise FinganError(
                 f"every finalist failed: the best of them in {best.failures} of {best.seeds} seeds; "
-                "see the report, narrow tune.space, or allow some with tune.max_failures"
+                f"see {self.folder.page}, narrow tune.space, or --resume with a larger tune.max_failures"
             )
         return best
 
