@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fingan.cli.console import Console
-from fingan.cli.options import AsJson, Model, RegistryRoot
+from fingan.cli.options import AsJson, Model, RegistryRoot, shown
 from fingan.errors import ConfigError
 
 models = typer.Typer(help="List, show, verify, alias and remove published models.", no_args_is_help=True)
@@ -27,7 +27,8 @@ def list_models(registry: RegistryRoot = "registry", as_json: AsJson = False) ->
         marks = "".join(f"  {alias} → {version}" for alias, version in aliases.items())
         marks += "".join(f"\n  {problem}" for problem in unreadable.values())
         lines.append(f"{name}  versions {', '.join(map(str, versions))}{marks}")
-    Console(as_json).result({"models": found}, "\n".join(lines) if lines else f"no models in {registry}")
+    text = "\n".join(lines) if lines else f"no models in {shown(registry)}"
+    Console(as_json).result({"models": found}, text)
 
 
 @models.command()

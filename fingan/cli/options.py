@@ -65,6 +65,15 @@ def as_yaml(value: Any) -> str:
     return "".join(letter if letter < "\x7f" else f"\\U{ord(letter):08x}" for letter in text)
 
 
+def shown(place: str) -> str:
+    """Return a path, URL or other word as it may be told: a URL without user, password and query."""
+    if "://" not in place:
+        return place
+    from fingan.data.location import redact
+
+    return redact(place)
+
+
 def conditions(texts: Sequence[str] | None, names: Iterable[str]) -> dict[str, str] | None:
     """Read `COL=VALUE` texts; the first `=` parts them, unless that makes no column and a later one does.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fingan.cli.console import Console
-from fingan.cli.options import AsJson, as_yaml
+from fingan.cli.options import AsJson, as_yaml, shown
 
 if TYPE_CHECKING:
     from fingan.config import ServiceConfig
@@ -145,8 +145,9 @@ def _jobs(settings: ServiceConfig, replicas: int | None) -> Iterator[JobBook]:
 
 
 def _ready(console: Console, url: str, settings: ServiceConfig) -> None:
-    values: dict[str, Any] = {"url": url, "registry": settings.registry, "pid": os.getpid()}
-    console.result(values, f"serving {settings.registry} at {url} (Ctrl-C ends it)")
+    registry = shown(settings.registry)
+    values: dict[str, Any] = {"url": url, "registry": registry, "pid": os.getpid()}
+    console.result(values, f"serving {registry} at {url} (Ctrl-C ends it)")
 
 
 def _add(console: Console, name: str, place: Path | str | None) -> None:

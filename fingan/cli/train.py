@@ -20,6 +20,7 @@ from fingan.cli.options import (
     Sets,
     Target,
     configuration,
+    shown,
 )
 from fingan.cluster.address import Address
 from fingan.errors import FinganError, NotAvailable
@@ -87,7 +88,7 @@ def train(
         "name": trained.name,
         "version": trained.version,
         "interrupted": trained.interrupted,
-        "registry": registry,
+        "registry": shown(registry),
         **metrics,
     }
     training = metrics["training"]

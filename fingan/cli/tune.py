@@ -25,6 +25,7 @@ from fingan.cli.options import (
     Target,
     configuration,
     require_folder,
+    shown,
 )
 from fingan.cli.train import Kind, Name, Workers, submit_job
 from fingan.cli.trials import LiveTable, finalists_table
@@ -104,7 +105,7 @@ def tune(
     from fingan.cluster.tuning import Listener
     from fingan.cluster.tuning import tune as search
 
-    command = shlex.join(["fingan", *context.obj])
+    command = shlex.join(["fingan", *map(shown, context.obj)])
     with LiveTable(console) as live:
         listener = Listener(live.trials, console.stage, live.update)
         tuned = search(
@@ -159,7 +160,7 @@ def _tell(console: Console, tuned: Tuned, registry: str) -> None:
         "name": tuned.name,
         "version": tuned.version,
         "interrupted": tuned.interrupted,
-        "registry": registry,
+        "registry": shown(registry),
         "winner": record.winner,
         "finalists": list(record.finalists),
         "trials": len(record.trials),

@@ -204,6 +204,10 @@ class Config(Section):
         """Training rows that a step goes through: a batch for each of the discriminator's updates."""
         return self.training.batch_size * self.objective.discriminator_steps
 
+    def portable(self) -> Config:
+        """Return the configuration without the path of a schema file, which tells nothing elsewhere."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"schema_path": None})})
+
     @model_validator(mode="after")
     def _workers_and_what_they_need(self) -> Config:
         if self.compute.workers > self.training.shards:

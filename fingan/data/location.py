@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 from fingan.errors import DataError
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://|file:/)")
-_USER = re.compile(r"(://)[^/@]*@")
+_USER = re.compile(r"(://)[^/?]*@")
 _FORMATS = {
     ".csv": "csv",
     ".parquet": "parquet",

@@ -51,7 +51,7 @@ def save_generator(generator: Generator, path: str | Path) -> None:
     documents: dict[str, Json | str] = {
         "schema": generator.schema.to_mapping(),
         "encoder": encoder,
-        "config": to_mapping(_portable(generator.config)),
+        "config": to_mapping(generator.config.portable()),
         "metrics": generator.metrics,
         "MODEL_CARD.md": model_card(generator),
     }
@@ -86,11 +86,6 @@ def _engine_tensors(engine: Engine, encoder: dict[str, np.ndarray]) -> dict[str,
     """Return the tensors of an engine by group."""
     weights = {k: v.detach().float().cpu().numpy() for k, v in engine.network.state_dict().items()}
     return {"generator": weights, "encoder": encoder, "calibration": engine.calibration.arrays()}
-
-
-def _portable(config: Config) -> Config:
-    """Return the configuration without the path of a schema file: the bundle has the schema itself."""
-    return config.model_copy(update={"data": config.data.model_copy(update={"schema_path": None})})
 
 
 def _rebuild(bundle: Bundle, device: torch.device) -> Generator:

@@ -217,7 +217,7 @@ class Work:
         record = Record(
             name=self.name,
             shape=known["shape"],
-            base=to_mapping(config),
+            base=to_mapping(config.portable()),
             space={key: axis.model_dump(mode="json") for key, axis in self.space.axes.items()},
             trials=tuple(trials),
             finalists=tuple(finalist.to_json(config.tune.confidence) for finalist in order),
