@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from fingan.cli.console import EXIT_INTERRUPTED, Console
+from fingan.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console
 from fingan.cli.options import (
     Address as AddressOption,
 )
@@ -31,6 +30,7 @@ from fingan.cli.train import Kind, Name, Workers, submit_job
 from fingan.cli.trials import LiveTable, finalists_table
 from fingan.cluster.address import Address
 from fingan.errors import ConfigError, NotAvailable
+from fingan.files import atomic_write_bytes
 
 if TYPE_CHECKING:
     from fingan.cluster.tuning import Tuned
@@ -106,20 +106,45 @@ def tune(
     from fingan.cluster.tuning import tune as search
 
     command = shlex.join(["fingan", *map(shown, context.obj)])
-    with LiveTable(console) as live:
-        listener = Listener(live.trials, console.stage, live.update)
-        tuned = search(
-            data, settings, registry, name, resume, first, listener, address, allow_open_dashboard, command
-        )
-    _copy(tuned.folder, {"search.html": output, "record.json": report_json})
-    _tell(console, tuned, registry)
+    with _Copies(console, output, report_json) as copies:
+        with LiveTable(console) as live:
+            tell = Listener(live.trials, console.stage, live.update, copies.found)
+            tuned = search(
+                data, settings, registry, name, resume, first, tell, address, allow_open_dashboard, command
+            )
+        copies.found(tuned.folder)
+        _tell(console, tuned, registry)
+    if copies.failed:
+        return EXIT_FAILURE
     return EXIT_INTERRUPTED if tuned.interrupted else 0
 
 
-def _copy(folder: Path, copies: Mapping[str, Path | None]) -> None:
-    for name, copy in copies.items():
-        if copy is not None:
-            shutil.copyfile(folder / name, copy)
+class _Copies:
+    """Report and record where the user wants them; they are needed most where the search fails."""
+
+    def __init__(self, console: Console, page: Path | None, record: Path | None) -> None:
+        self._console, self._wanted = console, {"search.html": page, "record.json": record}
+        self._folder: Path | None = None
+        self.failed = False
+
+    def found(self, folder: Path) -> None:
+        """Learn where the originals lie."""
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for name, copy in self._wanted.items():
+            original = None if self._folder is None else self._folder / name
+            if copy is None or original is None or not original.is_file():
+                continue
+            try:
+                atomic_write_bytes(copy, original.read_bytes())
+            except OSError as error:
+                self.failed = True
+                reason = error.strerror or type(error).__name__
+                self._console.note(f"error: cannot write {str(copy)!r}: {reason}; copy {str(original)!r}")
 
 
 def _refuse_copies(*paths: Path | None) -> None:

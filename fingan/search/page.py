@@ -194,14 +194,18 @@ def _verdict(search: Search) -> list[str]:
 
 
 def _nobody(search: Search) -> str:
-    if search.record.status != "finished":
-        state = "is still running" if search.record.status == "running" else "was interrupted"
-        return f"The search {state}; there is no winner yet."
-    if not search.record.finalists:
-        return "There is no winner: no trial came as far as the final."
-    return (
-        "There is no winner: every finalist failed with too many seeds. Keep the base setting with caution."
-    )
+    states = {"running": "is still running", "interrupted": "was interrupted"}
+    record = search.record
+    if record.status in states:
+        return f"The search {states[record.status]}; there is no winner yet."
+    if record.finalists and all(entry["failures"] for entry in record.finalists):
+        return (
+            "There is no winner: every finalist failed with too many seeds. "
+            "Keep the base setting with caution."
+        )
+    if record.status == "failed":
+        return "The search failed before there was a winner."
+    return "There is no winner: no trial came as far as the final."
 
 
 def _against(own: Json, base: Json | None, name: str) -> str:

@@ -108,7 +108,7 @@ class Record:
         seconds: by the clock, over all resumptions.
         cpu_seconds: of the trials.
         command: that ran it.
-        status: `finished`, `interrupted` or `running`.
+        status: `finished`, `interrupted`, `failed` or `running`.
     """
 
     name: str

@@ -155,6 +155,7 @@ def test_the_base_setting_may_win():
     [
         ({"status": "running"}, "is still running; there is no winner yet"),
         ({"status": "interrupted"}, "was interrupted; there is no winner yet"),
+        ({"status": "failed"}, "The search failed before there was a winner"),
         ({}, "no trial came as far as the final"),
     ],
 )
@@ -169,7 +170,7 @@ def test_finalists_that_all_failed_have_no_figures():
     found = dataclasses.replace(found, finalists=(first, *found.finalists[1:]))
     again = Record.of_json(json.loads(json.dumps(found.to_json())))
     assert again.finalists[0]["worst"] is None
-    for one in (found, again):
+    for one in (found, again, dataclasses.replace(found, status="failed")):
         assert "every finalist failed with too many seeds" in lede(one)
         assert "2 (100 %)" in parse(one).text
         assert not re.search(r"\b(inf|nan|None)\b", parse(one).text)

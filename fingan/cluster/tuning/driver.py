@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -183,16 +184,21 @@ class _Search:
             started=time.monotonic(),
             before=float(folder.read().get("seconds", 0.0)),
         )
+        self.listener.on_folder(folder.path)
         try:
-            interrupted = work.search(prepared, first)
-            record = work.note("interrupted" if interrupted else "running")
-            if interrupted:
+            if work.search(prepared, first):
                 folder.note(status="interrupted")
-                return Tuned(self.name, None, record, True, folder.path)
+                return Tuned(self.name, None, work.note("interrupted"), True, folder.path)
             winner = work.winner()
+            # Whoever reads it in the bundle reads of a search that is over.
+            record = replace(work.note("running"), status="finished")
             published = self._publish(folder, space, prepared, winner, record)
         except BaseException as error:
-            folder.abandon("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            # A full disk must not hide the error.
+            with suppress(OSError):
+                work.note(status)
+            folder.abandon(status)
             raise
         status = "finished" if published.finished else "interrupted"
         folder.note(status=status, version=published.version)

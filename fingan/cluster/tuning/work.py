@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -47,11 +48,13 @@ class Listener:
         on_trials: of all trials as they stand, again and again.
         on_stage: of each stage as it begins.
         on_update: of the winner's training.
+        on_folder: of the search's folder, where record and page will be.
     """
 
     on_trials: Callable[[list[Trial]], None] = lambda trials: None
     on_stage: Callable[[str], None] = lambda name: None
     on_update: Callable[[Update], None] = lambda update: None
+    on_folder: Callable[[Path], None] = lambda folder: None
 
 
 @dataclass
@@ -157,10 +160,9 @@ class Work:
             return
         failed = [t for t in trials if t.status == "failed"]
         why = f"the first: {failed[0].error}" if failed else "none came to its end in the time that was given"
-        self.note("failed")
         raise FinganError(
-            f"none of {len(trials)} trials came to a result; {why}. "
-            "Check the data with `fingan check`, narrow tune.space or raise the budget"
+            f"none of {len(trials)} trials came to a result; {why}. See {self.folder.page}; "
+            "check the data with `fingan check`, narrow tune.space or raise the budget"
         )
 
     @property

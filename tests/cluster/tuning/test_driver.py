@@ -13,10 +13,12 @@ from fingan.cluster.tuning import driver
 from fingan.cluster.tuning.ledger import SearchFolder
 from fingan.cluster.tuning.work import Work
 from fingan.config import to_mapping
-from fingan.errors import DataError
+from fingan.data import infer_schema, read_table
+from fingan.errors import ConfigError, DataError, FinganError, TrainingDiverged
 from fingan.generator import load
 from fingan.registry import Registry
-from fingan.search import Trial
+from fingan.search import Trial, read_record
+from fingan.training import Run
 from tests.cluster.interrupts import CtrlC, ctrl_c_while_finishing
 from tests.cluster.tuning.searches import Listener, folder_of, search, settings
 from tests.tiny import arrow
@@ -75,11 +77,46 @@ def test_a_resumed_search_keeps_its_precision_and_runs_where_the_command_says(tm
     assert found == [settings("compute.threads=2")]
 
 
+def test_settings_to_begin_with_are_refused_where_a_search_goes_on_with_its_own(tmp_path):
+    with pytest.raises(ConfigError, match=r"--resume goes on .*leave out --warm-start"):
+        search(tmp_path, resume=True, first=[{"training.lr": RATE}])
+
+
+def test_settings_to_begin_with_are_checked_completed_and_told_of(tmp_path, ended):
+    with pytest.raises(ConfigError, match=r"'trainin\.lrr' is no key that may vary"):
+        search(tmp_path, first=[{"trainin.lrr": RATE}])
+    assert not list(tmp_path.iterdir())
+    ended({0: [None, None]})
+    stages: list[str] = []
+    with pytest.raises(FinganError, match="every finalist failed"):
+        search(
+            tmp_path,
+            "tune.shipped=false",
+            first=[{"training.lr": 7.0}, {"training.lr": RATE}],
+            listener=Listener(on_stage=stages.append),
+        )
+    known = folder_of(tmp_path).read()
+    assert known["first"] == [{"training.lr": RATE, "training.batch_size": 64, "network.width": 16}]
+    assert any("training.lr 7.0 is not within" in stage for stage in stages)
+
+
+def test_a_resumed_search_may_allow_more_failures_and_never_fewer(tmp_path, ended):
+    ended({0: [0.3, None], 1: [None, 0.2]})
+    with pytest.raises(FinganError, match=r"--resume with a larger tune\.max_failures"):
+        search(tmp_path)
+    done = search(tmp_path, "tune.max_failures=0.5", resume=True)
+    assert (done.version, done.record.winner["training.lr"]) == (1, RATE)
+    assert done.record.base["tune"]["max_failures"] == 0.5
+    assert folder_of(tmp_path).read()["config"]["tune"]["max_failures"] == 0.5
+
+
 def test_ctrl_c_in_the_winners_training_tells_what_was_published_and_resumes_it(tmp_path, ended):
     ended(SOUND)
     stopped = search(tmp_path, *FOREVER, listener=Listener(on_update=CtrlC(1)))
     assert (stopped.version, stopped.interrupted, stopped.record.status) == (1, True, "interrupted")
     assert Registry(tmp_path).versions("m") == [1]
+    # Inside the bundle, the search is over.
+    assert Registry(tmp_path).show("m")["metrics"]["search"]["status"] == "finished"
     assert folder_of(tmp_path).read()["status"] == "interrupted"
     (run,) = runs(tmp_path)
     let_end(run)
@@ -93,9 +130,12 @@ def test_ctrl_c_when_the_winner_is_trained_leaves_a_finished_search(tmp_path, en
     ended(SOUND)
     stages: list[str] = []
     press = ctrl_c_while_finishing(monkeypatch)
-    tuned = search(tmp_path, listener=Listener(on_stage=lambda s: (stages.append(s), press(s))))
+    (tmp_path / "schema.yaml").write_text(infer_schema(read_table(arrow()), "label").to_yaml())
+    own = f"data.schema={tmp_path / 'schema.yaml'}"
+    tuned = search(tmp_path, own, listener=Listener(on_stage=lambda s: (stages.append(s), press(s))))
     assert stages[-1].startswith("stopping")
     assert (tuned.version, tuned.interrupted, tuned.record.status) == (1, True, "finished")
+    assert tuned.record.base["data"]["schema"] is None, "a path of this machine is nobody else's business"
     assert folder_of(tmp_path).read()["status"] == "finished"
 
 
@@ -106,6 +146,7 @@ def test_a_search_resumes_its_own_winner_and_no_other_run_of_the_name(tmp_path, 
     tell = Listener(on_update=CtrlC(1, 2))
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path, *FOREVER, listener=tell)
+    assert read_record(folder_of(tmp_path).record).status == "interrupted"
     # As after a death before the first checkpoint: the winner's run has left nothing.
     for run in runs(tmp_path):
         if run != other:
@@ -118,3 +159,27 @@ def test_a_search_resumes_its_own_winner_and_no_other_run_of_the_name(tmp_path, 
     assert done.version == 2
     assert load(Registry(tmp_path).fetch("m")).config.training.lr == RATE
     assert other.read()["status"] == "interrupted"
+
+
+def test_a_search_whose_finalists_all_failed_says_so_in_its_report_and_where_that_is(tmp_path, ended):
+    ended({0: [0.3, None], 1: [None, 0.2]})
+    told: list[Path] = []
+    with pytest.raises(FinganError, match=r"every finalist failed: .* in 1 of 2 seeds") as caught:
+        search(tmp_path, listener=Listener(on_folder=told.append))
+    folder = folder_of(tmp_path)
+    assert told == [folder.path]
+    assert str(folder.page) in str(caught.value)
+    assert (read_record(folder.record).status, folder.read()["status"]) == ("failed", "failed")
+    assert "every finalist failed with too many seeds" in folder.page.read_text(encoding="utf-8")
+
+
+def test_a_failure_of_the_winners_training_is_on_record(tmp_path, ended, monkeypatch):
+    def broken(run: Run) -> None:
+        raise TrainingDiverged("too wild")
+
+    ended(SOUND)
+    monkeypatch.setattr(Run, "train", broken)
+    with pytest.raises(TrainingDiverged):
+        search(tmp_path)
+    record = read_record(folder_of(tmp_path).record)
+    assert (record.status, record.winner["training.lr"]) == ("failed", RATE)
