@@ -21,7 +21,6 @@ from fingan.cluster.runs import RunFolder, runs_root
 from fingan.cluster.trainer import raise_known
 from fingan.cluster.worker import FolderHooks
 from fingan.errors import ConfigError, DataError, FinganError, NotFound, TrainingDiverged, UserError
-from fingan.fitting import finish
 from fingan.preparation import infer
 from fingan.registry import Registry
 from fingan.training import Run
