@@ -158,7 +158,7 @@ class _Job:
             config = going_on(to_mapping(folder.config()), config)
         self.say("reading and encoding")
         prepared = prepare(source, config, self._rows, self.ray.each)
-        facts = _facts(prepared)
+        facts = facts_of(prepared)
         if folder is None:
             folder = RunFolder.create(self.root, self.name, config, facts, self.registry, self.purpose)
         elif folder.read().get("data") != facts:
@@ -290,7 +290,7 @@ def _run_here(prepared: Prepared, folder: RunFolder, driver: str) -> InThread:
     return InThread(work)
 
 
-def _facts(prepared: Prepared) -> Json:
+def facts_of(prepared: Prepared) -> Json:
     """Return what tells tables apart: their schema, and a digest of what training sees of the rows."""
     encoded = prepared.encoded
     if isinstance(encoded, EncodedTable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fingan.cluster.address import Address
-from fingan.cluster.driver import publish_run, train
+from fingan.cluster.driver import facts_of, publish_run, train
 from fingan.cluster.lease import Lease, leased
 from fingan.cluster.runs import RunFolder, going_on, runs_root
 from fingan.cluster.tuning.ledger import SearchFolder, place
@@ -150,7 +151,7 @@ class _Search:
         prepared = prepare(self.source, config, root / ".rows" / self.name)
         _check(prepared)
         space = space.fitting(len(prepared.encoded))
-        facts = {"rows": prepared.rows, "schema": prepared.schema.fingerprint()}
+        facts = facts_of(prepared)
         if folder is None:
             shape = shape_of(prepared.schema, prepared.rows)
             first = beginnings(space, shape, first, self.listener.on_stage)
@@ -215,7 +216,7 @@ class _Search:
         if space.base.tune.winner == "best_run":
             self.listener.on_stage("publishing the winner's best run")
             runs = [t for t in folder.trials("final") if t.number == winner.number and not t.failed]
-            best = min(runs, key=lambda trial: trial.score or 0.0)
+            best = min(runs, key=lambda t: math.inf if t.score is None else t.score)
             run = folder.trial("final", best.number, best.seed).run
             own = replace(prepared, config=run.config())
             return _Published(publish_run(own, run, Registry(self.registry), self.name, facts))

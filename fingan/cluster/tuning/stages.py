@@ -79,12 +79,22 @@ def need_of(compute: ComputeConfig, *, local: bool) -> Need:
     )
 
 
-def concurrency_of(config: TuneConfig, need: Need, cpus: float, gpus: float) -> int:
+def concurrency_of(config: TuneConfig, need: Need, cpus: float, gpus: float, *, local: bool) -> int:
     """Return how many trials run at a time.
+
+    A cluster may start nodes for what is asked of it: there `tune.concurrency` is taken at its word.
+
+    Args:
+        config: of the search.
+        need: resources of a trial.
+        cpus, gpus: that Ray has now.
+        local: whether Ray runs on this machine alone.
 
     Raises:
         ConfigError: not even one fits, or fewer than `tune.concurrency`.
     """
+    if config.concurrency and not local:
+        return config.concurrency
     fit = int(cpus / need.cpus)
     if need.gpus:
         fit = min(fit, int(gpus / need.gpus))
@@ -93,7 +103,8 @@ def concurrency_of(config: TuneConfig, need: Need, cpus: float, gpus: float) -> 
         raise ConfigError(
             f"{wanted} trial(s) at a time take {wanted * need.cpus:g} CPUs and {wanted * need.gpus:g} GPUs, "
             f"Ray has {cpus:g} and {gpus:g}; lower tune.concurrency, compute.workers, compute.threads "
-            "or compute.gpus_per_worker, or start more nodes first"
+            "or compute.gpus_per_worker, or start more nodes first; for a cluster that starts nodes itself, "
+            "set tune.concurrency"
         )
     return config.concurrency or min(fit, config.trials)
 

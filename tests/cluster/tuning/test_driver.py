@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ RATE = 0.002
 
 @pytest.fixture
 def ended(monkeypatch) -> Callable[[Mapping[int, Sequence[float | None]]], None]:
-    """Write down finalists' scores by seed, None for one that failed, instead of training for them."""
+    """Write down finalists' scores by seed instead of training: None failed, infinity has no score."""
 
     def write(scores: Mapping[int, Sequence[float | None]]) -> None:
         def run(work: Work, prepared: object, first: object) -> bool:
@@ -40,7 +41,7 @@ def ended(monkeypatch) -> Callable[[Mapping[int, Sequence[float | None]]], None]
                 for seed, score in enumerate(own):
                     folder = work.folder.trial("final", number, seed)
                     folder.begin(Trial(number, params, seed, "final"), {})
-                    if score is not None:
+                    if score is not None and math.isfinite(score):
                         folder.look(1.0, score, 40, 0)
                     folder.run.note(status="failed" if score is None else "finished")
                 work.folder.trial("search", number, 0).begin(Trial(number, params, status="finished"), {})
@@ -75,6 +76,24 @@ def test_a_resumed_search_keeps_its_precision_and_runs_where_the_command_says(tm
     with pytest.raises(DataError, match="enough"):
         search(tmp_path, "compute.precision=fp32", "compute.threads=2", "tune.trials=9", resume=True)
     assert found == [settings("compute.threads=2")]
+
+
+def test_a_search_is_not_resumed_on_rows_of_other_values(tmp_path, ended):
+    ended({0: [None, None]})
+    with pytest.raises(FinganError, match="every finalist failed"):
+        search(tmp_path)
+    place = arrow().schema.get_field_index("age")
+    other = arrow().set_column(place, "age", arrow()["age"][::-1])
+    with pytest.raises(ConfigError, match="started on other data"):
+        driver.tune(other, settings(), tmp_path, "m", resume=True)
+
+
+def test_the_best_run_is_none_without_a_score(tmp_path, ended, monkeypatch):
+    published = []
+    monkeypatch.setattr(driver, "publish_run", lambda own, run, *_: published.append(run.path) or 1)
+    ended({1: [0.3, 0.2, math.inf]})
+    search(tmp_path, "tune.winner=best_run", "tune.max_failures=0.5")
+    assert published == [folder_of(tmp_path).trial("final", 1, 1).run.path]
 
 
 def test_settings_to_begin_with_are_refused_where_a_search_goes_on_with_its_own(tmp_path):

@@ -64,18 +64,29 @@ def test_the_driver_of_workers_takes_next_to_nothing():
     [({}, 8.0, 0.0, 8), ({"trials": 3}, 8.0, 0.0, 3), ({"concurrency": 2}, 8.0, 0.0, 2)],
 )
 def test_as_many_run_as_fit(config, cpus, gpus, expected):
-    assert concurrency_of(TuneConfig(**config), need_of(ComputeConfig(), local=True), cpus, gpus) == expected
+    need = need_of(ComputeConfig(), local=True)
+    assert concurrency_of(TuneConfig(**config), need, cpus, gpus, local=True) == expected
 
 
 def test_gpus_bound_the_number_too():
     need = need_of(ComputeConfig(workers=1, gpus_per_worker=0.5), local=False)
-    assert concurrency_of(TuneConfig(), need, 64.0, 2.0) == 4
+    assert concurrency_of(TuneConfig(), need, 64.0, 2.0, local=False) == 4
 
 
 def test_more_than_there_is_is_refused_with_the_figures():
     need = need_of(ComputeConfig(workers=1, gpus_per_worker=1), local=False)
     with pytest.raises(ConfigError, match=r"take 1 CPUs and 1 GPUs, Ray has 8 and 0.*gpus_per_worker"):
-        concurrency_of(TuneConfig(), need, 8.0, 0.0)
+        concurrency_of(TuneConfig(), need, 8.0, 0.0, local=False)
+
+
+def test_a_cluster_that_starts_nodes_itself_is_asked_for_what_the_user_says():
+    need, config = (
+        need_of(ComputeConfig(workers=1, gpus_per_worker=1), local=False),
+        TuneConfig(concurrency=16),
+    )
+    assert concurrency_of(config, need, 0.0, 0.0, local=False) == 16
+    with pytest.raises(ConfigError, match="lower tune.concurrency"):
+        concurrency_of(config, need, 8.0, 0.0, local=True)
 
 
 def trial(status: str, number: int = 0) -> Trial:
