@@ -85,7 +85,7 @@ def test_a_cluster_that_starts_nodes_itself_is_asked_for_what_the_user_says():
         TuneConfig(concurrency=16),
     )
     assert concurrency_of(config, need, 0.0, 0.0, local=False) == 16
-    with pytest.raises(ConfigError, match="lower tune.concurrency"):
+    with pytest.raises(ConfigError, match=r"lower tune\.concurrency"):
         concurrency_of(config, need, 8.0, 0.0, local=True)
 
 
