@@ -193,7 +193,7 @@ class _Job:
             raise
         # Asked after training, it has cut short nothing but the networks of rare classes.
         stopped = result.reason == "interrupted" or (asked and bool(prepared.rare))
-        if folder.is_driven_by(driver):
+        if folder.driver() == driver:
             self._close(folder, version, stopped)
         return Trained(self.name, version, generator, asked or stopped, folder.path)
 

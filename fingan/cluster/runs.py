@@ -195,14 +195,6 @@ class RunFolder:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def is_driven_by(self, driver: str) -> bool:
-        """Whether no other driver took the run over; so, too, where its word cannot be read.
-
-        Args:
-            driver: word of the one that asks.
-        """
-        return self.driver() in ("", driver)
-
     def abandon(self, status: str, driver: str | None = None) -> None:
         """Note why the run ended early; remove it when there is nothing to resume.
 
@@ -210,10 +202,10 @@ class RunFolder:
 
         Args:
             status: why.
-            driver: word of the one that ends, as from `renew`: a run that another one has taken over
-                is left to it. None where there was no word yet.
+            driver: word of the one that ends, as from `renew`: a run that another one has taken over,
+                or finished, is left to it. None where there was no word yet.
         """
-        if driver is not None and not self.is_driven_by(driver):
+        if driver not in (None, self.driver()):
             return
         with suppress(OSError):
             if any(self.checkpoints.glob("step-*")):

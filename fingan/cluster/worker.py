@@ -48,7 +48,7 @@ class FolderHooks:
         Raises:
             FinganError: the run was resumed by another driver; two must not write its checkpoints.
         """
-        if not self._folder.is_driven_by(self._driver):
+        if (now := self._folder.driver()) and now != self._driver:
             raise FinganError(f"the run in {self._folder.path} was taken over by another driver")
         return self._folder.stop.exists()
 
@@ -89,7 +89,7 @@ def train_worker(settings: dict[str, Any]) -> dict[str, str]:
     except TrainingDiverged as error:
         return {"error": type(error).__name__, "message": str(error)}
     except (FinganError, OSError, SafetensorError) as error:
-        if folder.is_driven_by(settings["driver"]):
+        if folder.driver() in ("", settings["driver"]):
             folder.save_error(error)
         raise
     return {}

@@ -150,6 +150,12 @@ def test_a_run_that_another_driver_took_over_is_left_to_it(folder, resumable):
     second = RunFolder(folder.path).renew()
     folder.abandon("failed", first)
     assert folder.read()["status"] == "running"
+    finished = RunFolder.create(folder.path.parent.parent, "m", config(), {})
+    late = finished.renew()
+    finished.note(status="finished")
+    finished.clear_state()
+    finished.abandon("failed", late)
+    assert finished.read()["status"] == "finished"
     folder.abandon("failed", second)
     assert folder.path.exists() is resumable
     assert not resumable or folder.read()["status"] == "failed"
