@@ -13,7 +13,6 @@ import torch
 
 from fingan import load
 from fingan.errors import BundleError, ConfigError, NotFound
-from fingan.generator.storage import _portable
 from fingan.networks import layers, textbook
 from tests.registry.helpers import alter, edit_manifest, forge
 from tests.tiny import arrow, config, generator, train
@@ -85,8 +84,8 @@ def test_no_identifier_is_in_any_file(bundle):
 
 def test_the_path_of_a_schema_file_stays_at_home():
     own = config("data.schema=folder/of/a/user/schema.yaml")
-    assert _portable(own).data.schema_path is None
-    assert _portable(own).network == own.network
+    assert own.portable().data.schema_path is None
+    assert own.portable().network == own.network
 
 
 @pytest.mark.parametrize("file", ["generator.safetensors", "encoder.json", "schema.json", "manifest.json"])
