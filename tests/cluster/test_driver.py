@@ -190,9 +190,9 @@ def test_resume_does_not_need_the_schema_where_it_was(tmp_path):
 def test_resume_takes_no_run_of_another_registry(tmp_path, monkeypatch):
     monkeypatch.setenv("FINGAN_RUNS", str(tmp_path / "runs"))
     first = cluster.train(arrow(), config(*LONG), tmp_path / "team-a", "m", on_update=CtrlC(1))
+    set_steps(RunFolder(first.folder), 1)
     with pytest.raises(NotFound, match=r"team-b, only for .*team-a"):
         cluster.train(arrow(), config(), tmp_path / "team-b", "m", resume=True)
-    set_steps(RunFolder(first.folder), 1)
     assert cluster.train(arrow(), config(), tmp_path / "team-a", "m", resume=True).folder == first.folder
 
 
