@@ -136,8 +136,8 @@ def ray_session(
 
     A Ray that this process is connected to already is used as it is; one at `address` is joined.
     Otherwise one is started, without dashboard, with at least as many logical CPUs as workers:
-    more workers than cores are slow, but correct. It listens at this machine's address, for Ray puts
-    that in the place of loopback; only this process and its workers know its token.
+    more workers than cores are slow, but correct. Ray listens on all of this machine's addresses, and
+    cannot be told not to; only this process and its workers know its token.
 
     Args:
         compute: the workers.
