@@ -15,8 +15,16 @@ from safetensors import SafetensorError
 
 from fingan.cluster.address import Address
 from fingan.cluster.following import InThread, follow
-from fingan.cluster.lease import Lease, is_held, leased
-from fingan.cluster.runs import RunFolder, going_on, read_updates, runs_root, told_apart
+from fingan.cluster.lease import Lease, leased
+from fingan.cluster.runs import (
+    RunFolder,
+    going_on,
+    read_updates,
+    remove_rows,
+    rows_of,
+    runs_root,
+    told_apart,
+)
 from fingan.cluster.session import Session, ray_session
 from fingan.cluster.tracking import Tracker, told, tracked
 from fingan.cluster.trainer import build_trainer, fit, raise_known
@@ -25,7 +33,6 @@ from fingan.config import ComputeConfig, Config, to_mapping
 from fingan.data import data_name
 from fingan.encoding.table import EncodedTable
 from fingan.errors import ConfigError, FinganError
-from fingan.files import remove_empty
 from fingan.fitting import finish, start, train_here
 from fingan.generator import Generator
 from fingan.ingest import Item, Result, in_turn
@@ -157,7 +164,7 @@ class _Job:
             self.say(f"continuing the run in {folder.path} with its own configuration")
             config = going_on(to_mapping(folder.config()), config)
         self.say("reading and encoding")
-        prepared = prepare(source, config, self._rows, self.ray.each)
+        prepared = prepare(source, config, rows_of(self.root, self.name), self.ray.each)
         facts = facts_of(prepared)
         if folder is None:
             folder = RunFolder.create(self.root, self.name, config, facts, self.registry, self.purpose)
@@ -170,11 +177,6 @@ class _Job:
 
     def _unfinished(self) -> RunFolder:
         return RunFolder.newest_unfinished(self.root, self.name, self.registry, self.purpose)
-
-    @property
-    def _rows(self) -> Path:
-        """Where the encoded rows of a large table lie; no model has a name that begins with a dot."""
-        return self.root / ".rows" / self.name
 
     def _train_in(self, folder: RunFolder, prepared: Prepared, lease: Lease) -> Trained:
         driver: str | None = None
@@ -201,13 +203,7 @@ class _Job:
         folder.note(status="interrupted" if stopped else "finished", version=version)
         if not stopped:
             folder.clear_state()
-            self._remove_rows()
-
-    def _remove_rows(self) -> None:
-        """Remove the encoded rows, unless a search of this name, under a lease of its own, may read them."""
-        if not any(is_held(path) for path in self.root.glob(f".*/{self.name}/lease.json")):
-            shutil.rmtree(self._rows, ignore_errors=True)
-            remove_empty(self._rows.parent)
+            remove_rows(self.root, self.name)
 
     def _run(self, prepared: Prepared, folder: RunFolder, driver: str, lease: Lease) -> bool:
         """Train, following the progress; return whether the user interrupted."""

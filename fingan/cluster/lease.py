@@ -97,6 +97,11 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process is known to have taken it over."""
+        return self._lost
+
     def check(self) -> None:
         """Make sure that the lease is still this process's.
 

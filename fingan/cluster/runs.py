@@ -32,6 +32,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from fingan.cluster.lease import is_held
 from fingan.config import Config, from_mapping, to_mapping
 from fingan.data.location import redact
 from fingan.errors import CheckpointCorrupt, NotFound
@@ -64,6 +65,18 @@ def told_apart(registry: str | Path) -> str | None:
     if is_url(text):
         return redact(text).rstrip("/")
     return str(Path(text).absolute()) if os.environ.get(RUNS_VARIABLE) else None
+
+
+def rows_of(root: Path, name: str) -> Path:
+    """Return where the encoded rows of a large table lie; no model has a name that begins with a dot."""
+    return root / ".rows" / name
+
+
+def remove_rows(root: Path, name: str) -> None:
+    """Remove the encoded rows, unless another process, which may read them, holds a lease of this name."""
+    if not any(is_held(path) for path in root.glob(f".*/{name}/lease.json")):
+        shutil.rmtree(rows_of(root, name), ignore_errors=True)
+        remove_empty(rows_of(root, name).parent)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from fingan.cluster.address import Address
 from fingan.cluster.driver import facts_of, publish_run, train
 from fingan.cluster.lease import Lease, leased
-from fingan.cluster.runs import RunFolder, going_on, runs_root
+from fingan.cluster.runs import RunFolder, going_on, remove_rows, rows_of, runs_root, told_apart
 from fingan.cluster.tuning.ledger import SearchFolder, place
 from fingan.cluster.tuning.work import Listener, Work
 from fingan.config import Config, to_mapping
@@ -148,7 +148,7 @@ class _Search:
         space = space_of(config)
         check_keys(first)
         self.listener.on_stage("reading and encoding")
-        prepared = prepare(self.source, config, root / ".rows" / self.name)
+        prepared = prepare(self.source, config, rows_of(root, self.name))
         _check(prepared)
         space = space.fitting(len(prepared.encoded))
         facts = facts_of(prepared)
@@ -195,17 +195,16 @@ class _Search:
             record = replace(work.note("running"), status="finished")
             published = self._publish(folder, space, prepared, winner, record)
         except BaseException as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            # A full disk must not hide the error.
-            with suppress(OSError):
-                work.note(status)
-            folder.abandon(status)
+            # What another driver has taken over is left to it.
+            if not lease.is_lost:
+                _give_up(work, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
         status = "finished" if published.finished else "interrupted"
         folder.note(status=status, version=published.version)
         record = work.note(status)
         if published.finished:
             folder.clear_state()
+            remove_rows(runs_root(self.registry), self.name)
         return Tuned(self.name, published.version, record, published.interrupted, folder.path)
 
     def _publish(
@@ -228,7 +227,7 @@ class _Search:
             space.config(winner.params),
             self.registry,
             self.name,
-            _has_unfinished(runs_root(self.registry), self.name, purpose),
+            _has_unfinished(self.registry, self.name, purpose),
             self.listener.on_update,
             self.listener.on_stage,
             self.address,
@@ -240,16 +239,23 @@ class _Search:
         return _Published(trained.version, trained.interrupted, finished)
 
 
+def _give_up(work: Work, status: str) -> None:
+    # A full disk must not hide the error.
+    with suppress(OSError):
+        work.note(status)
+    work.folder.abandon(status)
+
+
 def _allowing(own: Json, failures: float) -> Json:
     """Return a search's configuration with this share of failures allowed, if its own is not larger."""
     tune = own["tune"]
     return {**own, "tune": {**tune, "max_failures": max(tune["max_failures"], failures)}}
 
 
-def _has_unfinished(root: Path, name: str, purpose: str) -> bool:
+def _has_unfinished(registry: str | Path, name: str, purpose: str) -> bool:
     """Whether a run of a name was begun for this purpose and not finished."""
     try:
-        RunFolder.newest_unfinished(root, name, purpose=purpose)
+        RunFolder.newest_unfinished(runs_root(registry), name, told_apart(registry), purpose)
     except NotFound:
         return False
     return True

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fingan import cluster
+from fingan.cluster import lease
 from fingan.cluster.runs import RunFolder, runs_root
 from fingan.cluster.tuning import driver
-from fingan.cluster.tuning.ledger import SearchFolder
+from fingan.cluster.tuning.ledger import SearchFolder, place
 from fingan.cluster.tuning.work import Work
 from fingan.config import to_mapping
 from fingan.data import infer_schema, read_table
-from fingan.errors import ConfigError, DataError, FinganError, TrainingDiverged
+from fingan.errors import ConfigError, DataError, FinganError, TrainingDiverged, UserError
 from fingan.generator import load
 from fingan.registry import Registry
 from fingan.search import Trial, read_record
@@ -86,6 +90,35 @@ def test_a_search_is_not_resumed_on_rows_of_other_values(tmp_path, ended):
     other = arrow().set_column(place, "age", arrow()["age"][::-1])
     with pytest.raises(ConfigError, match="started on other data"):
         driver.tune(other, settings(), tmp_path, "m", resume=True)
+
+
+def test_encoded_rows_go_with_the_end_of_a_search_that_trains_no_winner(tmp_path, ended, monkeypatch):
+    monkeypatch.setattr(driver, "publish_run", lambda *_: 1)
+    pq.write_table(arrow(), tmp_path / "loans.parquet", row_group_size=500)
+    ended({1: [0.3, 0.2]})
+    asked = settings("data.in_memory=0", "tune.winner=best_run")
+    driver.tune(tmp_path / "loans.parquet", asked, tmp_path / "models", "m")
+    assert not (runs_root(tmp_path / "models") / ".rows").exists()
+
+
+def test_a_search_that_another_driver_took_over_is_left_to_it(tmp_path, ended, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    before = {}
+
+    def taken_over(work: Work) -> None:
+        path = place(runs_root(tmp_path), "m") / "lease.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "holder": "another"}))
+        while not work.lease.is_lost:
+            time.sleep(0.01)
+        before.update(work.folder.read())
+        work.lease.check()
+
+    ended({0: [0.3]})
+    monkeypatch.setattr(Work, "winner", taken_over)
+    with pytest.raises(UserError, match="another process took over"):
+        search(tmp_path)
+    assert folder_of(tmp_path).read() == before
+    assert before["status"] == "running"
 
 
 def test_the_best_run_is_none_without_a_score(tmp_path, ended, monkeypatch):
