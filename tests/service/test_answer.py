@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingan.errors import FinganError
-from fingan.service.answer import FIRST_ROWS, PARQUET_BYTES, PARQUET_ROWS, Answer, compressed, parquet, pieces
+from fingan.service.answer import FIRST_ROWS, PARQUET_ROWS, Answer, compressed, parquet, pieces
 from fingan.service.calls import SMALL_ROWS, RowsCall
 from fingan.service.compression import COMPRESSORS
 from fingan.service.formats import FORMATS
@@ -140,40 +139,6 @@ def test_parquet_begins_with_its_first_call_and_is_the_same_every_time() -> None
         assert pq.read_table(io.BytesIO(found[0])).column("row").to_pylist() == list(range(7, 30_000))
 
     run(test())
-
-
-def test_parquet_of_wide_rows_holds_no_more_than_a_few_pieces() -> None:
-    """Groups end by bytes too, and what is written is let go before the reader takes it."""
-    rows, columns = 8192, 40
-    names = [f"c{n}" for n in range(columns)]
-    wide = pa.record_batch([pa.array(np.full(rows, n, np.float64)) for n in range(columns)], names)
-    write = FORMATS["arrow"].pieces
-    assert write is not None
-    piece = write(wide)
-
-    async def parts(number: int) -> AsyncIterator[bytes]:
-        for _ in range(number):
-            yield bytes(bytearray(piece))
-
-    async def test() -> bytes:
-        taken = []
-        async for part in parquet(parts(17), wide.schema):
-            taken.append(part)
-            if len(taken) == 3:
-                batches = (found for found in gc.get_objects() if type(found) is pa.RecordBatch)
-                held = sum(batch.num_columns == columns for batch in batches)
-                assert held == 1, "what was written is let go"
-        return b"".join(taken)
-
-    content = asyncio.run(test())
-    assert content == asyncio.run(test())
-    found = pq.ParquetFile(io.BytesIO(content)).metadata
-    groups = [found.row_group(i).num_rows for i in range(found.num_row_groups)]
-    assert groups[0] == rows
-    assert sum(groups) == 17 * rows
-    most = PARQUET_BYTES // wide.nbytes + 1
-    assert all(number <= most * rows for number in groups)
-    assert all(number == most * rows for number in groups[2:-1])
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
