@@ -74,7 +74,8 @@ def rows_of(root: Path, name: str) -> Path:
 
 def remove_rows(root: Path, name: str) -> None:
     """Remove the encoded rows, unless another process, which may read them, holds a lease of this name."""
-    if not any(is_held(path) for path in root.glob(f".*/{name}/lease.json")):
+    leases = (root / name / "lease.json", *root.glob(f".*/{name}/lease.json"))
+    if not any(map(is_held, leases)):
         shutil.rmtree(rows_of(root, name), ignore_errors=True)
         remove_empty(rows_of(root, name).parent)
 

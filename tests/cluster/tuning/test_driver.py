@@ -92,13 +92,21 @@ def test_a_search_is_not_resumed_on_rows_of_other_values(tmp_path, ended):
         driver.tune(other, settings(), tmp_path, "m", resume=True)
 
 
-def test_encoded_rows_go_with_the_end_of_a_search_that_trains_no_winner(tmp_path, ended, monkeypatch):
+@pytest.mark.parametrize("training", [False, True])
+def test_encoded_rows_go_with_the_end_of_a_search_unless_a_training_may_read_them(
+    tmp_path, ended, monkeypatch, training
+):
     monkeypatch.setattr(driver, "publish_run", lambda *_: 1)
+    if training:
+        claim = {"holder": "h", "run": "m", "machine": "far away", "pid": 1, "born": "1"}
+        path = runs_root(tmp_path / "models") / "m" / "lease.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(claim))
     pq.write_table(arrow(), tmp_path / "loans.parquet", row_group_size=500)
     ended({1: [0.3, 0.2]})
     asked = settings("data.in_memory=0", "tune.winner=best_run")
     driver.tune(tmp_path / "loans.parquet", asked, tmp_path / "models", "m")
-    assert not (runs_root(tmp_path / "models") / ".rows").exists()
+    assert (runs_root(tmp_path / "models") / ".rows").exists() is training
 
 
 def test_a_search_that_another_driver_took_over_is_left_to_it(tmp_path, ended, monkeypatch):
